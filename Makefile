@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Every target is a name for one command; the work is done by scripts in dev/.
+
+KVER ?= 6.12
+export KVER KDIR ARCH V JOBS OUT STEP
+
+help:
+	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
+
+# make demo          shows the whole story in a virtual machine
+# make check         runs every test
+# make check-host    runs the tests that need no kernel build
+# make check-kunit   runs the KUnit suite under User Mode Linux
+# make check-vm      runs the tests that boot a kernel
+# make apply         puts the feature into the kernel tree KDIR
+# make unapply       takes it out again
+# make patch         writes a series for KDIR into the directory OUT
+# make bench         measures against the tree's own generator
+# make clean         removes what was built
+# make distclean     removes downloads too
+#
+# KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3
+# KDIR=tree          use this kernel tree instead
+# OUT=directory      where patch writes to
+# ARCH=x86_64        architecture to build for
+# STEP=name          run this step of check only
+# JOBS=2             processors to use
+# V=1                show every command
+
+demo:
+	@dev/demo
+
+check:
+	@dev/check
+
+check-host:
+	@dev/check host
+
+check-kunit:
+	@dev/check kunit
+
+check-vm:
+	@dev/check vm
+
+apply unapply:
+	@dev/port/port $@ "$(KDIR)"
+
+patch:
+	@dev/port/port patch "$(KDIR)" "$(OUT)"
+
+bench:
+	@dev/bench/run
+
+clean:
+	@rm -rf build/tree build/out build/log build/bench build/vm
+
+distclean:
+	@rm -rf build
+
+.PHONY: help demo check check-host check-kunit check-vm apply unapply patch bench clean distclean
