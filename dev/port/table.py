@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the overlay's fragments go in a kernel tree, and what a tree is asked.
+
+A file of the overlay without a row here is copied to the same path.
+"""
+
+import re
+from collections import namedtuple
+
+# The parenthesised part of what `regex` matches gives way to the fragment,
+# put into `form`. Empty parentheses insert: nothing of stock's is replaced.
+Place = namedtuple('Place', 'regex form', defaults=('%s',))
+
+# A fragment that is an item of a sorted list goes behind the item before it in
+# the alphabet. Item and fragment carry the sort key in the parentheses.
+Sorted = namedtuple('Sorted', 'item form within', defaults=('%s', r'(?s:.*)'))
+
+FRAGMENTS = {
+    # stock's rules, from the object's dependency to the list for "make clean"
+    'kernel/Makefile': Place(
+        r'^((?:# kheaders_data\.tar\.xz\n)?'
+        r'\$\(obj\)/kheaders\.o: (?s:.*?)^clean-files := .*kheaders.*\n)'),
+
+    # the names of what these rules generate
+    'kernel/.gitignore': Place(r'^((?:/kheaders.*\n)+)'),
+
+    # stock's entry, as far as it is stock's: one more line is somebody's change
+    'init/Kconfig': Place(
+        r'^(config IKHEADERS\n'
+        r'\ttristate ".*"\n\tdepends on SYSFS\n\thelp\n(?:\t  \S.*\n)+)(?=\n)'),
+
+    # last of its directory's tests
+    'lib/kunit/Kconfig': Place(r'^()endif # KUNIT$', '%s\n'),
+    'lib/kunit/Makefile': Place(
+        r'^obj-\$\(CONFIG_KUNIT_EXAMPLE_TEST\) .*\n()', '\n%s'),
+
+    # one line in a sorted list
+    'tools/testing/selftests/Makefile': Sorted(r'^TARGETS \+= (\S+)\n'),
+
+    # an entry in a sorted list
+    'MAINTAINERS': Sorted(r'^(\S.*)\n(?:[A-Z]:\t.*\n)+\n', '%s\n'),
+
+    # the list of guides that has memory management, general or core-kernel
+    'Documentation/admin-guide/index.rst': Sorted(
+        r'^   ([\w/-]+)\n', within=r'^\.\. toctree::\n   .*\n\n(?:   \S+\n)*'
+        r'   mm/index\n(?:   \S+\n)*'),
+
+    # "Tar", where stock has it: our archive needs more than tar
+    'Documentation/process/changes.rst': Place(
+        r'^((?:Tar\n---\n\n(?:.+\n)+\n)?)gtags / GNU GLOBAL', '%s\n'),
+
+    # stock's file times, and what its default does to them
+    'Documentation/kbuild/reproducible-builds.rst': Place(
+        r'^(\* If enabled via ``CONFIG_IKHEADERS``(?s:.*?)'
+        r"^``kheaders`` the various files' modification times\. This must\n)"),
+}
+
+# Whole files of stock's: how they are told from somebody else's file at that
+# path, and the overlay's file that takes their place.
+STOCK = {
+    'kernel/kheaders.c': (r'\bkernel_headers_data_end\b', 'kernel/kheaders.c'),
+    'kernel/gen_kheaders.sh': (r'^# This script generates an archive',
+                               'scripts/gen_kheaders.sh'),
+}
+
+# What of stock's gives way in these releases, as the first half of its SHA-256.
+# In a plain tree of such a release another checksum is a local change; a git
+# tree is asked itself, and trees of other releases are taken by the shape above.
+KNOWN = {}
+
+# #ifdef KHEADERS_HAVE_... in the overlay: the file of the tree that decides,
+# and what it says if it has the thing.
+PROBES = {
+    # .read takes a const bin_attribute: 6.16
+    'KHEADERS_HAVE_CONST_BIN_ATTR_READ': (
+        'include/linux/sysfs.h',
+        r'\(\*read\)\(struct file \*, struct kobject \*, const struct bin_attr'),
+    # .mmap does: 6.13
+    'KHEADERS_HAVE_CONST_BIN_ATTR_MMAP': (
+        'include/linux/sysfs.h',
+        r'\(\*mmap\)\(struct file \*, struct kobject \*, const struct bin_attr'),
+    # slow cases can be marked: 6.6
+    'KHEADERS_HAVE_KUNIT_CASE_SLOW': (
+        'include/kunit/test.h', r'^#define KUNIT_CASE_SLOW\('),
+    # vm_flags are written through functions: 6.3
+    'KHEADERS_HAVE_VM_FLAGS_CLEAR': (
+        'include/linux/mm.h', r'\bvm_flags_clear\('),
+}
+
+
+def place(path, text, fragment):
+    """Return (offset, what of stock's is replaced, what replaces it)."""
+    row = FRAGMENTS[path]
+    if isinstance(row, Place):
+        found = list(re.finditer(row.regex, text, re.M))
+        if len(found) != 1:
+            raise LookupError('%s of the lines that our fragment belongs to'
+                              % ('none' if not found else 'more than one set'))
+        return found[0].start(1), found[0][1], row.form % fragment
+
+    lists = list(re.finditer(row.within, text, re.M))
+    key = re.search(row.item, row.form % fragment, re.M)
+    if len(lists) < 1 or not key:
+        raise LookupError('no list for our fragment')
+    items = re.compile(row.item, re.M).finditer(text, *lists[0].span())
+    before = [i for i in items if i[1].upper() < key[1].upper()]
+    if not before:
+        raise LookupError('no entry that our fragment could follow')
+    return max(before, key=lambda i: i[1].upper()).end(), '', row.form % fragment
