@@ -63,10 +63,37 @@ STOCK = {
                                'scripts/gen_kheaders.sh'),
 }
 
-# What of stock's gives way in these releases, as the first half of its SHA-256.
-# In a plain tree of such a release another checksum is a local change; a git
-# tree is asked itself, and trees of other releases are taken by the shape above.
-KNOWN = {}
+# What of stock's gives way in these releases, as the first 16 digits of its
+# SHA-256. In a plain tree of such a release anything else is a local change. A
+# git tree is compared with its HEAD, and other releases go by the shapes above.
+KNOWN = {
+    '6.1.192': {
+        'kernel/Makefile': 'eb6f11ee49c0c2dd',
+        'kernel/.gitignore': 'aa329630400914f1',
+        'init/Kconfig': '39e48d3b72697540',
+        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
+        'kernel/kheaders.c': 'ec9341dc824c5575',
+        'kernel/gen_kheaders.sh': '5927cf06269dbb8c',
+    },
+    '6.12.117': {
+        'kernel/Makefile': 'eb6f11ee49c0c2dd',
+        'kernel/.gitignore': 'aa329630400914f1',
+        'init/Kconfig': '39e48d3b72697540',
+        'Documentation/process/changes.rst': '7f46711514edaa2a',
+        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
+        'kernel/kheaders.c': 'ec9341dc824c5575',
+        'kernel/gen_kheaders.sh': '6618ad71819e4bef',
+    },
+    '7.3.4': {
+        'kernel/Makefile': 'b7160d7b620c7de0',
+        'kernel/.gitignore': '4691e3a1b59b5625',
+        'init/Kconfig': '39e48d3b72697540',
+        'Documentation/process/changes.rst': '7f46711514edaa2a',
+        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
+        'kernel/kheaders.c': '8758a3bd6ccce71b',
+        'kernel/gen_kheaders.sh': 'daa8c5ba7a56d6a4',
+    },
+}
 
 # #ifdef KHEADERS_HAVE_... in the overlay: the file of the tree that decides,
 # and what it says if it has the thing.

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel tree: what it is without us and with us, and the way between them.
+
+The tree remembers what it was in a directory of its own, `memory`:
+  record    path -> what the file was, what it became, our lines and stock's
+  journal   while files change places: which, so that they can change back
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import signal
+from collections import namedtuple
+
+from overlay import File, UTF8, fragment, git, overlay, read, refuse, resolve, same
+from table import FRAGMENTS, KNOWN, PROBES, STOCK, place
+
+NEW, OLD = '.kheaders-new', '.kheaders-old'     # suffixes while files change places
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+# What becomes of a file; `ours` in the new text stands for `stock` in the old.
+Change = namedtuple('Change', 'old new ours stock', defaults=(None, None))
+
+
+def digest(text):
+    return hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()
+
+
+def count(text, lines):
+    """How often text has these whole lines."""
+    return ('\n' + text).count('\n' + lines)
+
+
+def remove(path):
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+class Tree:
+    def __init__(self, kdir):
+        self.dir = kdir.rstrip('/') or '/'
+        for part in ('Makefile', 'Kbuild', 'Kconfig', 'kernel/Makefile', 'init/Kconfig',
+                     'include/linux', 'scripts', 'lib'):
+            if not os.path.exists(self.path(part)):
+                refuse(kdir, 'not a kernel source tree, it has no ' + part,
+                       'give the top directory of one')
+        level = re.findall(r'^(?:VERSION|PATCHLEVEL|SUBLEVEL) = *(\d+)',
+                           read(self.path('Makefile')).text, re.M)
+        if len(level) != 3:
+            refuse(self.path('Makefile'), 'says no kernel version',
+                   'give the top directory of a kernel source tree')
+        self.version = '.'.join(level)
+        self.lock = os.open(self.dir, os.O_RDONLY)
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            refuse(kdir, 'another port is at work there', 'wait for it')
+
+        self.memory, self.git = self.path('.kheaders-port'), False
+        if os.path.lexists(self.path('.git')):
+            self.git = True
+            if not os.path.isdir(self.memory):
+                self.memory = self.path(git(self.dir, 'rev-parse', '--git-path',
+                                            'kheaders-port').rstrip('\n'))
+        self.record, self.dirs = {}, []
+
+    def path(self, path):
+        return os.path.join(self.dir, path)
+
+    def note(self, name):
+        return os.path.join(self.memory, name)
+
+    # --- what the tree was ---
+
+    def recall(self, repair):
+        """Undo what a killed run left, then read the record."""
+        for state, act in ('journal', self.roll_back), ('journal' + OLD, self.finish):
+            journal = read(self.note(state))
+            if journal and not repair:
+                refuse(self.dir, 'a killed run left it half done', 'run apply or unapply')
+            if journal:
+                act(json.loads(journal.text))
+        record = read(self.note('record'))
+        if record:
+            record = json.loads(record.text)
+            self.record, self.dirs = record['files'], record['dirs']
+            if not any(self.shows(p, e) for p, e in self.record.items()):
+                self.record = {}        # another commit was checked out meanwhile
+
+    def shows(self, path, entry):
+        """Whether a file still is what we made of it, or has our lines."""
+        now = read(self.path(path))
+        return (now and digest(now.text)) == entry['new'] or bool(
+            now and entry['ours'] and count(now.text, entry['ours']))
+
+    def base(self, path):
+        """The file without us."""
+        now, entry = read(self.path(path)), self.record.get(path)
+        if not entry or (now and now.text) == entry['old']:
+            return now
+        if (now and digest(now.text)) == entry['new']:
+            return entry['old'] if entry['old'] is None else File(
+                entry['old'], entry['mode'], entry['mtime'], now and now.owner)
+        if now and entry['ours'] and count(now.text, entry['ours']) == 1:
+            text = ('\n' + now.text).replace('\n' + entry['ours'], '\n' + entry['stock'])
+            return File(text[1:], now.mode, None, now.owner)
+        refuse(self.path(path), 'our lines in it were edited' if entry['ours'] else
+               'edited since we put it there', 'undo that edit, or keep it elsewhere')
+
+    def edited(self, path, piece, text):
+        """Whether piece, a part of stock's file, has local changes."""
+        if path in self.record or not piece:
+            return False
+        head = git(self.dir, 'show', 'HEAD:./' + path, ok=True) if self.git else None
+        if head is not None:
+            return head != text and count(head, piece) != 1
+        known = KNOWN.get(self.version, {}).get(path)
+        return known is not None and digest(piece)[:16] != known
+
+    # --- what it becomes ---
+
+    def have(self, path, symbol):
+        if symbol not in PROBES:
+            refuse(path, 'unknown symbol ' + symbol, 'give it a row in dev/port/table.py')
+        name, regex = PROBES[symbol]
+        f = read(self.path(name))
+        if not f:
+            refuse(self.path(name), 'missing, it tells about ' + symbol, 'restore it')
+        return bool(re.search(regex, f.text, re.M))
+
+    def plan(self):
+        """path -> Change from the tree without us to the tree with the overlay."""
+        changes, umask = {}, os.umask(0)
+        os.umask(umask)
+        if not self.base('kernel/kheaders.c'):
+            refuse(self.path('kernel/kheaders.c'), 'missing, kheaders came with Linux 5.2',
+                   'give a newer tree, or restore it')
+        for path, ours in overlay().items():
+            text, old = resolve(path, ours.text, self.have), self.base(path)
+            if path in FRAGMENTS:
+                changes[path] = self.insert(path, fragment(path, text), old)
+                continue
+            mode = old.mode if old else 0o666 & ~umask
+            run = (mode & 0o444) >> 2 if ours.mode & 0o100 else 0
+            changes[path] = Change(old, File(text, mode & ~0o111 | run))
+            if old and not same(*changes[path][:2]):
+                self.check_stock(path, old)
+        for path, (_, heir) in STOCK.items():
+            old = self.base(path)
+            if old and heir in changes and path not in changes:
+                self.check_stock(path, old)
+                changes[path] = Change(old, None)
+        for path in set(self.record) - set(changes):    # an older overlay had it
+            changes[path] = Change(self.base(path), self.base(path))
+        return changes
+
+    def insert(self, path, piece, old):
+        name = self.path(path)
+        if not old:
+            refuse(name, 'missing, our lines belong into it', 'restore it')
+        if path not in self.record and count(old.text, FRAGMENTS[path].form % piece) == 1:
+            return Change(old, old)             # the series is in the tree
+        try:
+            at, stock, ours = place(path, old.text, piece)
+        except LookupError as e:
+            refuse(name, 'anchor not found, %s' % e, 'undo local changes there, revert '
+                   'an older series of ours, or teach dev/port/table.py this kernel')
+        if self.edited(path, stock, old.text):
+            refuse('%s:%d' % (name, old.text.count('\n', 0, at) + 1),
+                   'local changes in the lines that ours replace', 'undo them')
+        text = old.text[:at] + ours + old.text[at + len(stock):]
+        if count(text, ours) != 1:
+            refuse(name, 'has lines like ours already', 'remove them')
+        return Change(old, old._replace(text=text, mtime=None), ours, stock)
+
+    def check_stock(self, path, old):
+        if path not in STOCK or not re.search(STOCK[path][0], old.text, re.M):
+            refuse(self.path(path), 'exists, is not ours and not stock\'s', 'move it away, '
+                   'or, if a kernel has it, give it a row in dev/port/table.py')
+        if self.edited(path, old.text, old.text):
+            refuse(self.path(path), 'local changes in a file that ours replaces', 'undo them')
+
+    # --- the way there and back ---
+
+    def swap(self, files, entries):
+        """Make files (path -> File or None) the tree's and entries its record."""
+        for path in list(files) + [self.note('record')]:
+            name = self.path(path)
+            while not os.path.lexists(name):
+                name = os.path.dirname(name) or '.'
+            for n in {name, name if os.path.isdir(name) else os.path.dirname(name)}:
+                if not os.access(n, os.W_OK):
+                    refuse(n, 'no permission to write, or a read-only file system',
+                           'become its owner, or work on a copy')
+        made = []
+        for path in [self.note('record')] + [self.path(p) for p in files if files[p]]:
+            d, todo = os.path.dirname(path), []
+            while not os.path.isdir(d) and d not in made:
+                d, todo = os.path.dirname(d), [d] + todo
+            made += todo
+        dirs = sorted(set(self.dirs + [os.path.relpath(d, self.dir) for d in made]))
+        files = dict(files)
+        files[os.path.relpath(self.note('record'), self.dir)] = entries and File(
+            json.dumps({'dirs': dirs, 'files': entries}, indent=1), 0o644) or None
+        had = {p: os.path.lexists(self.path(p)) for p in files}
+        journal = {'made': made, 'dirs': dirs, 'had': had}
+        try:
+            while made and not os.path.isdir(self.memory):
+                self.mkdir(made[[os.path.isdir(d) for d in made].index(False)])
+            self.write(self.note('journal' + NEW), File(json.dumps(journal), 0o644))
+            os.rename(self.note('journal' + NEW), self.note('journal'))
+            for d in made:
+                if not os.path.isdir(d):
+                    self.mkdir(d)
+            for path, f in files.items():       # a full disk shows here
+                if f:
+                    self.write(self.path(path) + NEW, f)
+            for path, f in files.items():
+                if had[path]:
+                    os.rename(self.path(path), self.path(path) + OLD)
+                if f:
+                    os.rename(self.path(path) + NEW, self.path(path))
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            os.rename(self.note('journal'), self.note('journal' + OLD))     # it is done
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            self.roll_back(journal)
+            raise
+        self.finish(journal)
+
+    def roll_back(self, journal):
+        for path, had in journal['had'].items():
+            name = self.path(path)
+            if os.path.lexists(name + OLD):
+                os.rename(name + OLD, name)
+            elif not had:
+                remove(name)
+            remove(name + NEW)
+        remove(self.note('journal' + NEW))
+        remove(self.note('journal'))
+        for d in reversed(journal['made']):
+            if os.path.isdir(d):
+                os.rmdir(d)
+
+    def finish(self, journal):
+        for path in journal['had']:
+            remove(self.path(path) + OLD)
+        remove(self.note('journal' + OLD))
+        for d in sorted(map(self.path, journal['dirs']), reverse=True):
+            if os.path.isdir(d) and not os.listdir(d):
+                os.rmdir(d)
+
+    def mkdir(self, path):
+        os.mkdir(path)
+        self.own(path, None)
+
+    def write(self, path, f):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'w',
+                  **UTF8) as out:
+            out.write(f.text)
+        self.own(path, f.owner)
+        os.chmod(path, f.mode)
+        if f.mtime is not None:
+            os.utime(path, ns=(f.mtime, f.mtime))
+
+    def own(self, path, owner):
+        """Root works for the owner of the file, or of the tree."""
+        if os.geteuid() == 0:
+            st = os.stat(self.dir)
+            os.chown(path, *(owner or (st.st_uid, st.st_gid)))
