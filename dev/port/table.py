@@ -29,12 +29,21 @@ FRAGMENTS = {
         r'^(config IKHEADERS\n'
         r'\ttristate ".*"\n\tdepends on SYSFS\n\thelp\n(?:\t  \S.*\n)+)(?=\n)'),
 
+    # host programs that a configuration asks for; what git ignores of them
+    'scripts/Makefile': Place(
+        r'^hostprogs-always-\$\(CONFIG_SYSTEM_EXTRA_CERTIFICATE\).*\n()'),
+    'scripts/.gitignore': Sorted(r'^/(\S+)\n'),
+
     # last of its directory's tests
     'lib/kunit/Kconfig': Place(r'^()endif # KUNIT$', '%s\n'),
     'lib/kunit/Makefile': Place(
         r'^obj-\$\(CONFIG_KUNIT_EXAMPLE_TEST\) .*\n()', '\n%s'),
 
+    # last of the programs for the build machine
+    'scripts/Makefile': Place(r'^hostprogs-always-(?:.+\n)+()\n'),
+
     # one line in a sorted list
+    'scripts/.gitignore': Sorted(r'^/(\S+)\n'),
     'tools/testing/selftests/Makefile': Sorted(r'^TARGETS \+= (\S+)\n'),
 
     # an entry in a sorted list
@@ -64,35 +73,18 @@ STOCK = {
 }
 
 # What of stock's gives way in these releases, as the first 16 digits of its
-# SHA-256. In a plain tree of such a release anything else is a local change. A
-# git tree is compared with its HEAD, and other releases go by the shapes above.
+# SHA-256: in a plain tree of theirs anything else is a local change. A git tree
+# is compared with its HEAD, and other releases go by the shapes above.
+RELEASES = ('6.1.192', '6.12.117', '7.3.4')
 KNOWN = {
-    '6.1.192': {
-        'kernel/Makefile': 'eb6f11ee49c0c2dd',
-        'kernel/.gitignore': 'aa329630400914f1',
-        'init/Kconfig': '39e48d3b72697540',
-        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
-        'kernel/kheaders.c': 'ec9341dc824c5575',
-        'kernel/gen_kheaders.sh': '5927cf06269dbb8c',
-    },
-    '6.12.117': {
-        'kernel/Makefile': 'eb6f11ee49c0c2dd',
-        'kernel/.gitignore': 'aa329630400914f1',
-        'init/Kconfig': '39e48d3b72697540',
-        'Documentation/process/changes.rst': '7f46711514edaa2a',
-        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
-        'kernel/kheaders.c': 'ec9341dc824c5575',
-        'kernel/gen_kheaders.sh': '6618ad71819e4bef',
-    },
-    '7.3.4': {
-        'kernel/Makefile': 'b7160d7b620c7de0',
-        'kernel/.gitignore': '4691e3a1b59b5625',
-        'init/Kconfig': '39e48d3b72697540',
-        'Documentation/process/changes.rst': '7f46711514edaa2a',
-        'Documentation/kbuild/reproducible-builds.rst': 'db106eebefa6f83e',
-        'kernel/kheaders.c': '8758a3bd6ccce71b',
-        'kernel/gen_kheaders.sh': 'daa8c5ba7a56d6a4',
-    },
+    'kernel/Makefile': ('eb6f11ee49c0c2dd', 'b7160d7b620c7de0'),
+    'kernel/.gitignore': ('aa329630400914f1', '4691e3a1b59b5625'),
+    'init/Kconfig': ('39e48d3b72697540',),
+    'Documentation/kbuild/reproducible-builds.rst': ('db106eebefa6f83e',),
+    'kernel/kheaders.c': ('ec9341dc824c5575', '8758a3bd6ccce71b'),
+    'kernel/gen_kheaders.sh': ('5927cf06269dbb8c', '6618ad71819e4bef',
+                               'daa8c5ba7a56d6a4'),
+    'Documentation/process/changes.rst': ('7f46711514edaa2a',),
 }
 
 # #ifdef KHEADERS_HAVE_... in the overlay: the file of the tree that decides,

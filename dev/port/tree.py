@@ -15,7 +15,7 @@ import signal
 from collections import namedtuple
 
 from overlay import File, UTF8, fragment, git, overlay, read, refuse, resolve, same
-from table import FRAGMENTS, KNOWN, PROBES, STOCK, place
+from table import FRAGMENTS, KNOWN, PROBES, RELEASES, STOCK, place
 
 NEW, OLD = '.kheaders-new', '.kheaders-old'     # suffixes while files change places
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -88,6 +88,9 @@ class Tree:
             self.record, self.dirs = record['files'], record['dirs']
             if not any(self.shows(p, e) for p, e in self.record.items()):
                 self.record = {}        # another commit was checked out meanwhile
+        elif repair and os.path.isdir(self.memory):     # killed before it began
+            remove(self.note('journal' + NEW))
+            os.rmdir(self.memory)
 
     def shows(self, path, entry):
         """Whether a file still is what we made of it, or has our lines."""
@@ -106,6 +109,8 @@ class Tree:
         if now and entry['ours'] and count(now.text, entry['ours']) == 1:
             text = ('\n' + now.text).replace('\n' + entry['ours'], '\n' + entry['stock'])
             return File(text[1:], now.mode, None, now.owner)
+        if now and entry['stock'] and count(now.text, entry['stock']) == 1:
+            return now                  # checked out again
         refuse(self.path(path), 'our lines in it were edited' if entry['ours'] else
                'edited since we put it there', 'undo that edit, or keep it elsewhere')
 
@@ -116,8 +121,7 @@ class Tree:
         head = git(self.dir, 'show', 'HEAD:./' + path, ok=True) if self.git else None
         if head is not None:
             return head != text and count(head, piece) != 1
-        known = KNOWN.get(self.version, {}).get(path)
-        return known is not None and digest(piece)[:16] != known
+        return self.version in RELEASES and digest(piece)[:16] not in KNOWN.get(path, ())
 
     # --- what it becomes ---
 
@@ -152,6 +156,10 @@ class Tree:
             if old and heir in changes and path not in changes:
                 self.check_stock(path, old)
                 changes[path] = Change(old, None)
+        if not self.record and any(c.ours is None for p, c in changes.items() if p in
+                                   FRAGMENTS) and any(c.ours for c in changes.values()):
+            refuse(self.dir, 'has an older series of ours, or a part of one',
+                   'revert its commits with git')
         for path in set(self.record) - set(changes):    # an older overlay had it
             changes[path] = Change(self.base(path), self.base(path))
         return changes
@@ -207,8 +215,9 @@ class Tree:
         had = {p: os.path.lexists(self.path(p)) for p in files}
         journal = {'made': made, 'dirs': dirs, 'had': had}
         try:
-            while made and not os.path.isdir(self.memory):
-                self.mkdir(made[[os.path.isdir(d) for d in made].index(False)])
+            while not os.path.isdir(self.memory):
+                self.mkdir(next(d for d in made if not os.path.isdir(d)))
+            remove(self.note('journal' + NEW))
             self.write(self.note('journal' + NEW), File(json.dumps(journal), 0o644))
             os.rename(self.note('journal' + NEW), self.note('journal'))
             for d in made:
