@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/kheaders.tar.xz: the headers this kernel was built with
+ *
+ * The archive comes from scripts/gen_kheaders.sh. What users may rely on is in
+ * Documentation/ABI/testing/sysfs-kernel-kheaders.
+ */
+
+#include <linux/init.h>
+#include <linux/kobject.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/stringify.h>
+#include <linux/sysfs.h>
+
+/*
+ * The archive fills whole pages, the last one up with zeros, so that user space
+ * can map them. What follows is for scripts/extract-kheaders, which looks for
+ * the marker in an image or module: how far back the archive starts, and its
+ * size in bytes.
+ */
+asm (
+"	.pushsection .rodata.kheaders, \"a\"		\n"
+"	.p2align " __stringify(PAGE_SHIFT) "		\n"
+"	.global kheaders_data				\n"
+"kheaders_data:						\n"
+"	.incbin \"kernel/kheaders_data.tar.xz\"		\n"
+"	.global kheaders_data_end			\n"
+"kheaders_data_end:					\n"
+"	.p2align " __stringify(PAGE_SHIFT) ", 0		\n"
+"kheaders_marker:					\n"
+"	.ascii \"kheaders.tar.xz:\"			\n"
+"	.quad kheaders_marker - kheaders_data		\n"
+"	.quad kheaders_data_end - kheaders_data		\n"
+"	.popsection					\n"
+);
+
+extern const char kheaders_data[];
+extern const char kheaders_data_end[];
+
+static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
+#ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
+			     const struct bin_attribute *attr,
+#else
+			     struct bin_attribute *attr,
+#endif
+			     char *buf, loff_t off, size_t count)
+{
+	return memory_read_from_buffer(buf, count, &off, kheaders_data,
+				       attr->size);
+}
+
+/* Returns the page of the archive with a reference for the caller. */
+static struct page *kheaders_get_page(const char *addr)
+{
+	struct page *page;
+
+	/* The processes of User Mode Linux cannot map the kernel's image. */
+	if (IS_BUILTIN(CONFIG_IKHEADERS) && IS_ENABLED(CONFIG_UML)) {
+		page = alloc_page(GFP_KERNEL);
+		if (page)
+			memcpy(page_address(page), addr, PAGE_SIZE);
+		return page;
+	}
+
+	if (IS_BUILTIN(CONFIG_IKHEADERS))
+		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
+	else
+		page = vmalloc_to_page(addr);
+	get_page(page);
+	return page;
+}
+
+/*
+ * kernfs calls this only while the attribute is there. Removal waits for the
+ * call to end and then unmaps what it mapped, so no page outlives its mapping.
+ */
+static vm_fault_t kheaders_fault(struct vm_fault *vmf)
+{
+	size_t off = (size_t)vmf->pgoff << PAGE_SHIFT;
+
+	if (off >= kheaders_data_end - kheaders_data)
+		return VM_FAULT_SIGBUS;
+
+	vmf->page = kheaders_get_page(kheaders_data + off);
+	return vmf->page ? 0 : VM_FAULT_OOM;
+}
+
+static const struct vm_operations_struct kheaders_vm_ops = {
+	.fault = kheaders_fault,
+};
+
+static int kheaders_mmap(struct file *file, struct kobject *kobj,
+#ifdef KHEADERS_HAVE_CONST_BIN_ATTR_MMAP
+			 const struct bin_attribute *attr,
+#else
+			 struct bin_attribute *attr,
+#endif
+			 struct vm_area_struct *vma)
+{
+	unsigned long pages = PAGE_ALIGN(attr->size) >> PAGE_SHIFT;
+
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+		return -EACCES;
+
+	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
+		return -EINVAL;
+
+#ifdef KHEADERS_HAVE_VM_FLAGS_CLEAR
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
+#else
+	vma->vm_flags |= VM_DONTEXPAND | VM_DONTDUMP;
+	vma->vm_flags &= ~(VM_MAYWRITE | VM_MAYEXEC);
+#endif
+	vma->vm_ops = &kheaders_vm_ops;
+	return 0;
+}
+
+static struct bin_attribute kheaders_attr __ro_after_init = {
+	.attr = {
+		.name = "kheaders.tar.xz",
+		.mode = 0444,
+	},
+	.read = kheaders_read,
+	.mmap = IS_ENABLED(CONFIG_MMU) ? kheaders_mmap : NULL,
+};
+
+static int __init kheaders_init(void)
+{
+	kheaders_attr.size = kheaders_data_end - kheaders_data;
+	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
+}
+module_init(kheaders_init);
+
+static void __exit kheaders_exit(void)
+{
+	sysfs_remove_bin_file(kernel_kobj, &kheaders_attr);
+}
+module_exit(kheaders_exit);
+
+MODULE_DESCRIPTION("The headers this kernel was built with");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,175 @@
+#!/usr/bin/env perl
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Say what the kernel's archive of headers consists of: the manifest that
+# gen_kheaders.sh works from.
+#
+# usage: gen_kheaders_manifest.pl FLAG...
+#
+# FLAG... are the compiler's flags of this build. The directories searched are
+# include/, arch/$SRCARCH/include/ and each other one of the trees that a flag
+# puts into the include path; $srctree and $SRCARCH come from kbuild, the
+# current directory is the objtree.
+#
+# A line of the manifest is one of
+#
+#	flag FLAG	a preprocessor flag, paths relative to the archive's root
+#	define X=Y	a -D that compilers and clangd would read differently in
+#			a file of flags: its value has quotes, blanks or such
+#	src PATH	a file of the source tree
+#	obj PATH	a file of the build; wins over a source file of that path
+#	link PATH -> TARGET
+#			a symbolic link among them: it is followed, and noted so
+#			that the manifest changes when it is pointed elsewhere
+#
+# Paths are sorted. A dangling link, a loop of links and a name that no list or
+# makefile can hold are errors.
+
+use strict;
+use warnings;
+use Cwd qw(realpath);
+
+my $srctree = $ENV{srctree} // '.';
+my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild');
+
+my %origin;	# path => 'src' or 'obj'
+my %target;	# path => what the symbolic link holds
+
+# Files that lie among headers and are none: kbuild's own, what compilers leave
+# behind, what editors and patch leave behind.
+my $no_header = qr{
+	^\. | ^(?:Kbuild|Kconfig|Makefile) | ^rustc_cfg$ |
+	\.(?:[acosS]|ko|mod|order|lds|rst)$ | ^\# | ~$ | \.(?:orig|rej|swp)$
+}x;
+
+# A build writes these anew each time, or with the name of its user and host.
+my %volatile = map { ("include/generated/$_" => 1) }
+	qw(autoksyms.h compile.h utsversion.h);
+
+# What kbuild keeps here is not for C files.
+my %pruned = map { $_ => 1 } qw(include/config include/ksym);
+
+# The C dialect, as far as headers can tell and both compilers know the flag.
+my $dialect = qr{
+	^-std= | ^-nostdinc$ |
+	^-f(?:no-)?(?:short-wchar|short-enums|unsigned-char|signed-char|
+		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$
+}x;
+
+sub fail
+{
+	die "gen_kheaders_manifest: @_\n";
+}
+
+# The path in the archive of a file or directory named to the compiler; undef
+# for one outside the trees.
+sub archive_path
+{
+	my ($path) = @_;
+
+	for my $top ($srctree, realpath($srctree), realpath('.')) {
+		return $1 if $path =~ m{^\Q$top\E/+(.+?)/*$};
+	}
+	return undef if $path =~ m{^/};
+	$path =~ s{^(?:\./+)+|/+$}{}g;
+	fail("-I$path: the include path leads out of the kernel tree")
+		if $path =~ m{^(?:\.\.?(?:/|$)|$)};
+	return $path;
+}
+
+# Returns the lines for the flags, and the include path.
+sub read_flags
+{
+	my (@lines, @dirs, %seen);
+
+	while (defined(my $flag = shift @_)) {
+		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
+			my $dir = archive_path(length $2 ? $2 : shift @_);
+			next unless defined $dir;
+			push @dirs, $dir;
+			push @lines, $1 eq 'I' ? "-I$dir" : ("-$1", $dir)
+				unless $seen{"-$1$dir"}++;
+		} elsif ($flag =~ /^-(include|imacros)$/) {
+			my $path = archive_path(shift @_);
+			push @lines, $flag, $path if defined $path;
+		} elsif ($flag =~ /^-([DU])(.*)/s) {
+			my $macro = length $2 ? $2 : shift @_;
+			next if $seen{"-$1$macro"}++;
+			push @lines, "-$1$macro";
+		} elsif ($flag =~ $dialect) {
+			push @lines, $flag unless $seen{$flag}++;
+		}
+	}
+	return (\@lines, \@dirs);
+}
+
+# Notes each header in $dir of the tree at $root. Of a directory that is not
+# meant for headers alone, such as arch/x86/um, only *.h count.
+sub search
+{
+	my ($root, $origin, $dir, @parents) = @_;
+	my $wanted = $dir =~ m{(?:^|/)include(?:/|$)} ? qr/./s : qr/\.h$/;
+	my $handle;
+
+	unless (opendir $handle, "$root/$dir") {
+		return if $!{ENOENT} && !@parents;
+		fail("$dir: $!");
+	}
+	for my $name (readdir $handle) {
+		my $path = "$dir/$name";
+		my $link;
+
+		next if $name =~ $no_header || $volatile{$path} || $pruned{$path};
+
+		lstat "$root/$path" or next;	# gone since readdir
+		if (-l _) {
+			$link = readlink "$root/$path";
+			stat "$root/$path"
+				or fail("$path: dangling symbolic link to $link");
+		}
+		if (-d _) {
+			# Stale leftovers must not stand in for what this build generates.
+			next if $origin eq 'src' && $path =~ m{include/generated$};
+			my $id = join ':', (stat _)[0, 1];
+			fail("$path: symbolic link to one of its parents")
+				if grep { $_ eq $id } @parents;
+			search($root, $origin, $path, @parents, $id);
+		} elsif (-f _) {
+			next unless $name =~ $wanted;
+			fail("'$path': newline or backslash in the name: rename the file")
+				if $name =~ /[\n\\]/;
+			$origin{$path} = $origin;
+			delete $target{$path};
+		} else {
+			fail("$path: neither a file nor a directory");
+		}
+		$target{$path} = $link if defined $link;
+	}
+	closedir $handle;
+}
+
+my ($flags, $include_path) = read_flags(@ARGV);
+
+# A directory inside another one is searched with that.
+my @tops;
+for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
+	push @tops, $dir unless grep { index("$dir/", "$_/") == 0 } @tops;
+}
+my $out_of_tree = realpath($srctree) ne realpath('.');
+for my $dir (@tops) {
+	search($srctree, 'src', $dir) if $out_of_tree;
+	search('.', 'obj', $dir);
+}
+fail("$srctree: no headers found: is this a kernel tree?") unless %origin;
+
+for my $flag (@$flags) {
+	if ($flag !~ /^-D(.*["'\\\s].*)/s) {
+		print "flag $flag\n";
+	} elsif ($flag =~ /\n/) {
+		fail("$flag: newline in a flag: not supported");
+	} else {
+		print "define $1\n";
+	}
+}
+print "$origin{$_} $_\n" for sort keys %origin;
+print "link $_ -> $target{$_}\n" for sort keys %target;
