@@ -39,19 +39,10 @@ def remove(path):
 
 
 class Tree:
-    def __init__(self, kdir):
+    def __init__(self, kdir, repair):
         self.dir = kdir.rstrip('/') or '/'
-        for part in ('Makefile', 'Kbuild', 'Kconfig', 'kernel/Makefile', 'init/Kconfig',
-                     'include/linux', 'scripts', 'lib'):
-            if not os.path.exists(self.path(part)):
-                refuse(kdir, 'not a kernel source tree, it has no ' + part,
-                       'give the top directory of one')
-        level = re.findall(r'^(?:VERSION|PATCHLEVEL|SUBLEVEL) = *(\d+)',
-                           read(self.path('Makefile')).text, re.M)
-        if len(level) != 3:
-            refuse(self.path('Makefile'), 'says no kernel version',
-                   'give the top directory of a kernel source tree')
-        self.version = '.'.join(level)
+        if not os.path.isdir(self.dir):
+            refuse(kdir, 'not a directory', 'give the top directory of a kernel source tree')
         self.lock = os.open(self.dir, os.O_RDONLY)
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +56,19 @@ class Tree:
                 self.memory = self.path(git(self.dir, 'rev-parse', '--git-path',
                                             'kheaders-port').rstrip('\n'))
         self.record, self.dirs = {}, []
+        self.recall(repair)
+
+        for part in ('Makefile', 'Kbuild', 'Kconfig', 'kernel/Makefile', 'init/Kconfig',
+                     'include/linux', 'scripts', 'lib'):
+            if not os.path.exists(self.path(part)):
+                refuse(kdir, 'not a kernel source tree, it has no ' + part,
+                       'give the top directory of one')
+        level = re.findall(r'^(?:VERSION|PATCHLEVEL|SUBLEVEL) = *(\d+)',
+                           read(self.path('Makefile')).text, re.M)
+        if len(level) != 3:
+            refuse(self.path('Makefile'), 'says no kernel version',
+                   'give the top directory of a kernel source tree')
+        self.version = '.'.join(level)
 
     def path(self, path):
         return os.path.join(self.dir, path)
