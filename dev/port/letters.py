@@ -14,7 +14,7 @@ import tempfile
 from fnmatch import fnmatch
 
 from overlay import HERE, ROOT, UTF8, git, read, refuse, same
-from tree import SIGNALS, count, remove
+from tree import SIGNALS, remove
 
 MADE_BY = 'This series was made by dev/port for'
 
