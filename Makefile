@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Every target is a name for one command; the work is done by scripts in dev/.
 
-KVER ?= 6.12
 export KVER KDIR ARCH V JOBS OUT STEP
 
 help:
@@ -19,7 +18,7 @@ help:
 # make clean         removes what was built
 # make distclean     removes downloads too
 #
-# KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3
+# KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3; check takes all three
 # KDIR=tree          use this kernel tree instead
 # OUT=directory      where patch writes to
 # ARCH=x86_64        architecture to build for
