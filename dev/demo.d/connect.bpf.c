@@ -11,7 +11,7 @@
 
 static long (*probe_read)(void *to, __u32 size, const void *from) =
 	(void *)BPF_FUNC_probe_read_kernel;
-static long (*trace_printk)(const char *format, __u32 size, ...) =
+static long (*print)(const char *format, __u32 size, ...) =
 	(void *)BPF_FUNC_trace_printk;
 static struct task_struct *(*current_task)(void) =
 	(void *)BPF_FUNC_get_current_task;
@@ -30,9 +30,9 @@ int connect(struct pt_regs *regs)
 	probe_read(&mss, sizeof(mss), &tp->mss_cache);
 	probe_read(comm, sizeof(comm), current_task()->comm);
 	if (to.skc_family == AF_INET && mss)
-		trace_printk(format, sizeof(format), comm,
-			     be32_to_cpu(to.skc_daddr), be16_to_cpu(to.skc_dport));
+		print(format, sizeof(format), comm,
+		      be32_to_cpu(to.skc_daddr), be16_to_cpu(to.skc_dport));
 	return 0;
 }
 
-char license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "GPL";
