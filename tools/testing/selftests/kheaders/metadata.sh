@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# What the archive looks like as a file.
+# shellcheck disable=SC2002,SC2016	# cat is under test; shells further in expand it
+
+. "$(dirname "$0")/kheaders.sh"
+
+size_is_exact()
+{
+	size=$(stat -c %s "$archive")
+	bytes=$(wc -c <"$archive")
+	read_bytes=$(cat "$archive" | wc -c)
+	echo "stat: $size, wc: $bytes, cat: $read_bytes"
+	[ "$size" -gt 0 ] && [ "$size" -eq "$bytes" ] && [ "$size" -eq "$read_bytes" ]
+}
+
+is()
+{
+	echo "$1: want $2"
+	[ "$1" = "$2" ]
+}
+
+refused()
+{
+	! sh -c "$1" sh "$archive"
+}
+
+truncation_without_effect()
+{
+	size=$(stat -c %s "$archive")
+	truncate -s 0 "$archive"
+	truncate -s +1 "$archive"
+	is "$(stat -c %s "$archive")" "$size" && is "$(wc -c <"$archive")" "$size"
+}
+
+cp_equals_cat()
+{
+	cp "$archive" "$tmp/cp" && cat "$archive" >"$tmp/cat" && cmp "$tmp/cp" "$tmp/cat"
+}
+
+plan 10
+check "a regular file" is "$(stat -c %F "$archive")" "regular file"
+check "mode 0444" is "$(stat -c %a "$archive")" 444
+check "owned by root" is "$(stat -c %u:%g "$archive")" 0:0
+check "its size is what can be read" size_is_exact
+check "opening to write is refused, $(id -un)" refused 'exec 3>>"$1"'
+check "opening to read and write is refused" refused 'exec 3<>"$1"'
+check "truncating has no effect" truncation_without_effect
+check "removing is refused" refused 'rm -f "$1"'
+check "cp gives what cat gives" cp_equals_cat
+if grep -q '^kheaders ' /proc/modules; then
+	check "loading again is harmless" modprobe -n kheaders
+else
+	skip "the module can be loaded" "built in"
+fi
+finish

@@ -1,0 +1,129 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The module comes and goes a hundred times while others read the archive:
+# readers get the right bytes or an error, and no memory is lost.
+
+. "$(dirname "$0")/kheaders.sh"
+
+ROUNDS=100
+WARM_UP=10
+VMALLOC_KB=256
+SLAB_KB=1024
+
+readers=
+was_loaded=
+bad='BUG|WARNING|Oops|KASAN|KFENCE|INFO: |general protection|Call Trace|refcount|possible (recursive|circular)'
+
+at_exit()
+{
+	# shellcheck disable=SC2086
+	[ ! "$readers" ] || kill $readers
+	wait
+	if [ "$was_loaded" ]; then
+		modprobe kheaders
+	elif [ -e "$archive" ]; then
+		rmmod kheaders
+	fi
+}
+
+# Reads piece by piece as long as the test lasts; what differs is noted.
+read_pieces()
+{
+	seed=$1
+	while :; do
+		seed=$(((seed * 75 + 74) % 65537))
+		count=$((seed % 40000 + 1))
+		offset=$((seed * 61 % (size - 40000)))
+		tail -c +$((offset + 1)) "$archive" 2>/dev/null | head -c $count >"$tmp/piece.$1"
+		tail -c +$((offset + 1)) "$tmp/reference" | head -c "$(stat -c %s "$tmp/piece.$1")" |
+			cmp -s - "$tmp/piece.$1" || echo "$count bytes at $offset" >>"$tmp/wrong"
+		[ ! -s "$tmp/piece.$1" ] || echo >>"$tmp/reads"
+	done
+}
+
+read_whole()
+{
+	while :; do
+		cat "$archive" >"$tmp/whole" 2>/dev/null || continue
+		cmp -s "$tmp/reference" "$tmp/whole" || echo "all of it" >>"$tmp/wrong"
+		echo >>"$tmp/reads"
+	done
+}
+
+rounds()
+{
+	round=0
+	while [ $round -lt "$1" ]; do
+		modprobe kheaders && [ -e "$archive" ] || return 1
+		rmmod kheaders && [ ! -e "$archive" ] || return 1
+		round=$((round + 1))
+	done
+}
+
+kb()
+{
+	awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo
+}
+
+# What modules held is freed a little later.
+returned()
+{
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		now=$(kb "$1")
+		[ "$now" -gt $(($2 + $3)) ] || return 0
+		sleep 1
+	done
+	echo "$1: $2 kB before, $now kB after"
+	return 1
+}
+
+mark()
+{
+	echo "kheaders selftest $$: $1" >/dev/kmsg
+}
+
+log_is_clean()
+{
+	dmesg | sed -n "/kheaders selftest $$: begin/,\$p" >"$tmp/log"
+	[ -s "$tmp/log" ] && ! grep -E "$bad" "$tmp/log"
+}
+
+readers_got_the_right_bytes()
+{
+	cat "$tmp/wrong"
+	[ -s "$tmp/reads" ] && [ ! -s "$tmp/wrong" ]
+}
+
+grep -q '^kheaders ' /proc/modules || skip_all "built in"
+[ "$(id -u)" -eq 0 ] || skip_all "only root can load and remove the module"
+
+plan 5
+cat "$archive" >"$tmp/reference"
+size=$(stat -c %s "$tmp/reference")
+: >"$tmp/wrong"
+mark begin
+[ "$loaded" ] || was_loaded=yes
+loaded=
+rmmod kheaders
+
+rounds $WARM_UP
+vmalloc=$(kb VmallocUsed)
+slab=$(kb Slab)
+
+read_pieces 1 &
+readers=$!
+read_pieces 2 &
+readers="$readers $!"
+read_whole &
+readers="$readers $!"
+check "$ROUNDS rounds of modprobe and rmmod" rounds $ROUNDS
+# shellcheck disable=SC2086
+kill $readers
+wait
+readers=
+
+check "readers got the right bytes" readers_got_the_right_bytes
+check "vmalloc memory is back" returned VmallocUsed "$vmalloc" $VMALLOC_KB
+check "slab memory is back" returned Slab "$slab" $SLAB_KB
+check "nothing in the kernel's log" log_is_clean
+finish
