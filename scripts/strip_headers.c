@@ -9,7 +9,8 @@
  * lexes them, assembler text included:
  *
  *  - a comment becomes one blank, unless it holds an SPDX tag, then it stays;
- *  - a run of blanks becomes one, at either end of a line none;
+ *  - a run of blanks becomes one, at either end of a line none, but one before
+ *    a # that stands first;
  *  - empty lines go;
  *  - literals, header names and line continuations stay as they are.
  *
@@ -63,19 +64,20 @@ static const char *continuation(const struct lexer *lx, const char *p)
 {
 	if (p == lx->end || *p != '\\')
 		return NULL;
-	do {
+	p++;
+	while (p < lx->end && is_blank(*p))
 		p++;
-	} while (p < lx->end && is_blank(*p));
-
 	return p < lx->end && *p == '\n' ? p + 1 : NULL;
 }
 
 static const char *skip_continuations(const struct lexer *lx, const char *p)
 {
-	const char *next;
+	const char *next = continuation(lx, p);
 
-	while ((next = continuation(lx, p)))
+	while (next) {
 		p = next;
+		next = continuation(lx, p);
+	}
 	return p;
 }
 
@@ -93,13 +95,16 @@ static const char *end_of_line(const struct lexer *lx, const char *p)
 /* The end of the block comment whose text starts at @p, or NULL. */
 static const char *end_of_block(const struct lexer *lx, const char *p)
 {
-	while ((p = memchr(p, '*', lx->end - p))) {
-		const char *slash = skip_continuations(lx, ++p);
+	const char *star, *slash;
 
+	for (;; p = star + 1) {
+		star = memchr(p, '*', lx->end - p);
+		if (!star)
+			return NULL;
+		slash = skip_continuations(lx, star + 1);
 		if (slash < lx->end && *slash == '/')
 			return slash + 1;
 	}
-	return NULL;
 }
 
 /*
@@ -156,13 +161,25 @@ static bool after_raw_prefix(const struct lexer *lx)
 	return false;
 }
 
+/*
+ * Does the token that comes next need a blank before it? At the start of a line
+ * only #: to traditional and to preprocessed C, an indented # is no directive.
+ */
+static bool needs_blank(const struct lexer *lx)
+{
+	if (!lx->blank)
+		return false;
+	if (!lx->open)
+		return *lx->p == '#';
+	return !(lx->spliced && lx->out - lx->start > 2 && lx->out[-3] == ' ');
+}
+
 /* Passes the input up to @end on as one token. */
 static void emit_token(struct lexer *lx, const char *end)
 {
 	size_t len = end - lx->p;
 
-	if (lx->blank && lx->open &&
-	    !(lx->spliced && lx->out - lx->start > 2 && lx->out[-3] == ' '))
+	if (needs_blank(lx))
 		*lx->out++ = ' ';
 	memmove(lx->out, lx->p, len);
 	lx->out += len;
@@ -198,14 +215,34 @@ static void emit_newline(struct lexer *lx)
 	lx->header_name = false;
 }
 
+/*
+ * Without the comment behind it, a lone backslash could come to stand at the
+ * end of a line and continue that.
+ */
+static bool after_backslash(const struct lexer *lx)
+{
+	return lx->out > lx->start && lx->out[-1] == '\\';
+}
+
 static void lex_comment(struct lexer *lx, const char *end)
 {
-	if (memmem(lx->p, end - lx->p, SPDX_TAG, strlen(SPDX_TAG))) {
+	if (after_backslash(lx) ||
+	    memmem(lx->p, end - lx->p, SPDX_TAG, strlen(SPDX_TAG))) {
 		emit_token(lx, end);
 	} else {
 		lx->blank = true;
 		lx->p = end;
 	}
+}
+
+static void lex_backslash(struct lexer *lx)
+{
+	const char *next = continuation(lx, lx->p);
+
+	if (next)
+		emit_continuation(lx, next);
+	else
+		emit_token(lx, lx->p + 1);
 }
 
 static void lex_slash(struct lexer *lx)
@@ -290,7 +327,6 @@ static size_t strip(const char *text, size_t len, char *out)
 	struct lexer lx = {
 		.p = text, .end = text + len, .start = out, .out = out,
 	};
-	const char *next;
 
 	while (lx.p < lx.end) {
 		if (*lx.p == '\n') {
@@ -298,8 +334,8 @@ static size_t strip(const char *text, size_t len, char *out)
 		} else if (is_blank(*lx.p)) {
 			lx.blank = true;
 			lx.p++;
-		} else if ((next = continuation(&lx, lx.p))) {
-			emit_continuation(&lx, next);
+		} else if (*lx.p == '\\') {
+			lex_backslash(&lx);
 		} else if (*lx.p == '/') {
 			lex_slash(&lx);
 		} else if (*lx.p == '"' || *lx.p == '\'') {
