@@ -156,8 +156,8 @@ dependencies()
 {
 	echo "deps_$archive := \\"
 	{
-		paths src | sed 's/[][ #:*?~]/\\&/g; s/\$/$$/g; s:^:$(srctree)/:'
-		paths obj | sed 's/[][ #:*?~]/\\&/g; s/\$/$$/g'
+		paths src | sed 's/[][ #:*?]/\\&/g; s/\$/$$/g; s:^:$(srctree)/:'
+		paths obj | sed 's/[][ #:*?]/\\&/g; s/\$/$$/g'
 	} | sed 's/$/ \\/'
 	printf '\n%s: $(deps_%s)\n$(deps_%s):\n' "$archive" "$archive" "$archive"
 }

@@ -103,6 +103,11 @@ sub read_flags
 	return (\@lines, \@dirs);
 }
 
+sub directory_id
+{
+	return join ':', (stat $_[0])[0, 1];
+}
+
 # Notes each header in $dir of the tree at $root. Of a directory that is not
 # meant for headers alone, such as arch/x86/um, only *.h count.
 sub search
@@ -115,6 +120,7 @@ sub search
 		return if $!{ENOENT} && !@parents;
 		fail("$dir: $!");
 	}
+	push @parents, directory_id("$root/$dir");
 	for my $name (readdir $handle) {
 		my $path = "$dir/$name";
 		my $link;
@@ -130,14 +136,14 @@ sub search
 		if (-d _) {
 			# Stale leftovers must not stand in for what this build generates.
 			next if $origin eq 'src' && $path =~ m{include/generated$};
-			my $id = join ':', (stat _)[0, 1];
+			my $id = directory_id("$root/$path");
 			fail("$path: symbolic link to one of its parents")
 				if grep { $_ eq $id } @parents;
-			search($root, $origin, $path, @parents, $id);
+			search($root, $origin, $path, @parents);
 		} elsif (-f _) {
 			next unless $name =~ $wanted;
-			fail("'$path': newline or backslash in the name: rename the file")
-				if $name =~ /[\n\\]/;
+			fail("'$path': make cannot handle such a name: rename the file")
+				if $path =~ /[\n;|%]/;
 			$origin{$path} = $origin;
 			delete $target{$path};
 		} else {
