@@ -17,10 +17,11 @@ is_of_this_kernel()
 	[ "$release" = "$(uname -r)" ]
 }
 
-# What is y in the running kernel's configuration is 1 in the archive's.
+# What is y, or the number 1, in the running kernel's configuration is 1 in
+# the archive's.
 is_of_this_configuration()
 {
-	zcat /proc/config.gz | sed -n 's/^\(CONFIG_[^=]*\)=y$/\1/p' | sort >"$tmp/running"
+	zcat /proc/config.gz | sed -n 's/^\(CONFIG_[^=]*\)=[y1]$/\1/p' | sort >"$tmp/running"
 	sed -n 's/^#define \(CONFIG_[^ ]*\) 1$/\1/p' include/generated/autoconf.h |
 		grep -v '_MODULE$' | sort >"$tmp/archived"
 	[ -s "$tmp/running" ] && diff "$tmp/running" "$tmp/archived"
