@@ -34,19 +34,23 @@
 #endif
 
 /* The configuration that this file was compiled with. */
-asm("	.pushsection .rodata, \"a\"\n"
-    "	.global kheaders_test_config\n"
-    "kheaders_test_config:\n"
-    "	.incbin \"include/generated/autoconf.h\"\n"
-    "	.byte 0\n"
-    "	.popsection\n");
+asm(".pushsection .rodata, \"a\"\n\t"
+	".global kheaders_test_config\n"
+	"kheaders_test_config:\n\t"
+	".incbin \"include/generated/autoconf.h\"\n\t"
+	".byte 0\n\t"
+	".popsection\n");
 
 extern const char kheaders_test_config[];
 
 /* The node under test, test->priv. */
 struct kheaders {
 	struct kernfs_node *node;
+#ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
+	const struct bin_attribute *attr;
+#else
 	struct bin_attribute *attr;
+#endif
 	struct kunit_resource put_node;
 };
 
