@@ -10,6 +10,7 @@ help:
 # make check         runs every test
 # make check-host    runs the tests that need no kernel build
 # make check-kunit   runs the KUnit suite under User Mode Linux
+# make check-mutations  proves that the suite notices mistakes
 # make check-vm      runs the tests that boot a kernel
 # make apply         puts the feature into the kernel tree KDIR
 # make unapply       takes it out again
@@ -38,6 +39,9 @@ check-host:
 check-kunit:
 	@dev/check kunit
 
+check-mutations:
+	@dev/check mutations
+
 check-vm:
 	@dev/check vm
 
@@ -56,4 +60,4 @@ clean:
 distclean:
 	@rm -rf build
 
-.PHONY: help demo check check-host check-kunit check-vm apply unapply patch bench clean distclean
+.PHONY: help demo check check-host check-kunit check-mutations check-vm apply unapply patch bench clean distclean
