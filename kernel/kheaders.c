@@ -71,19 +71,42 @@ static struct page *kheaders_get_page(const char *addr)
 	return page;
 }
 
+static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
+				    unsigned long user_addr, const char *addr)
+{
+	struct page *page = kheaders_get_page(addr);
+	vm_fault_t ret;
+
+	if (!page)
+		return VM_FAULT_OOM;
+	ret = vmf_insert_page(vma, user_addr, page);
+	put_page(page);
+	return ret;
+}
+
 /*
  * kernfs calls this only while the attribute is there. Removal waits for the
- * call to end and then unmaps what it mapped, so no page outlives its mapping.
+ * call to end and then unmaps all that is mapped. So do not leave the mapping
+ * to our caller's caller, which has it done after removal, too.
  */
 static vm_fault_t kheaders_fault(struct vm_fault *vmf)
 {
-	size_t off = (size_t)vmf->pgoff << PAGE_SHIFT;
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long user_addr = vmf->address & PAGE_MASK;
+	unsigned long pages = (vma->vm_end - user_addr) >> PAGE_SHIFT;
+	const char *addr = kheaders_data + (vmf->pgoff << PAGE_SHIFT);
+	vm_fault_t ret;
 
-	if (off >= kheaders_data_end - kheaders_data)
-		return VM_FAULT_SIGBUS;
+	ret = kheaders_map_page(vma, user_addr, addr);
 
-	vmf->page = kheaders_get_page(kheaders_data + off);
-	return vmf->page ? 0 : VM_FAULT_OOM;
+	/* Most users read on: spare them the next faults. */
+	for (pages = min(pages, 16UL); ret == VM_FAULT_NOPAGE && --pages;) {
+		user_addr += PAGE_SIZE;
+		addr += PAGE_SIZE;
+		if (kheaders_map_page(vma, user_addr, addr) != VM_FAULT_NOPAGE)
+			break;
+	}
+	return ret;
 }
 
 static const struct vm_operations_struct kheaders_vm_ops = {
@@ -107,9 +130,10 @@ static int kheaders_mmap(struct file *file, struct kobject *kobj,
 		return -EINVAL;
 
 #ifdef KHEADERS_HAVE_VM_FLAGS_CLEAR
-	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE | VM_MAYEXEC);
+	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP,
+		     VM_MAYWRITE | VM_MAYEXEC);
 #else
-	vma->vm_flags |= VM_DONTEXPAND | VM_DONTDUMP;
+	vma->vm_flags |= VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP;
 	vma->vm_flags &= ~(VM_MAYWRITE | VM_MAYEXEC);
 #endif
 	vma->vm_ops = &kheaders_vm_ops;
