@@ -11,7 +11,9 @@
 #include <linux/kobject.h>
 #include <linux/limits.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/module.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -690,7 +692,7 @@ static struct vm_area_struct *new_vma(struct kunit *test, unsigned long pgoff,
 	mapping = kunit_kzalloc(test, sizeof(*mapping), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mapping);
 
-	mmap_init_lock(&mapping->mm);
+	init_rwsem(&mapping->mm.mmap_lock);
 	mapping->vma.vm_mm = &mapping->mm;
 	mapping->vma.vm_end = pages << PAGE_SHIFT;
 	mapping->vma.vm_pgoff = pgoff;
