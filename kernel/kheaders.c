@@ -20,19 +20,19 @@
  * size in bytes.
  */
 asm (
-"	.pushsection .rodata.kheaders, \"a\"		\n"
-"	.p2align " __stringify(PAGE_SHIFT) "		\n"
-"	.global kheaders_data				\n"
-"kheaders_data:						\n"
-"	.incbin \"kernel/kheaders_data.tar.xz\"		\n"
-"	.global kheaders_data_end			\n"
-"kheaders_data_end:					\n"
-"	.p2align " __stringify(PAGE_SHIFT) ", 0		\n"
-"kheaders_marker:					\n"
-"	.ascii \"kheaders.tar.xz:\"			\n"
-"	.quad kheaders_marker - kheaders_data		\n"
-"	.quad kheaders_data_end - kheaders_data		\n"
-"	.popsection					\n"
+"	.pushsection .rodata.kheaders, \"a\"\n"
+"	.p2align " __stringify(PAGE_SHIFT) "\n"
+"	.global kheaders_data\n"
+"kheaders_data:\n"
+"	.incbin \"kernel/kheaders_data.tar.xz\"\n"
+"	.global kheaders_data_end\n"
+"kheaders_data_end:\n"
+"	.p2align " __stringify(PAGE_SHIFT) ", 0\n"
+"kheaders_marker:\n"
+"	.ascii \"kheaders.tar.xz:\"\n"
+"	.quad kheaders_marker - kheaders_data\n"
+"	.quad kheaders_data_end - kheaders_data\n"
+"	.popsection\n"
 );
 
 extern const char kheaders_data[];
