@@ -650,14 +650,15 @@ static void kheaders_release(struct kunit *test)
 static int next_define(const char **text, const char **line)
 {
 	while (**text) {
+		int len = strcspn(*text, "\n");
+
 		*line = *text;
-		*text += strcspn(*line, "\n");
-		if (**text)
-			(*text)++;
+		*text += len + !!(*line)[len];
 		if (!strncmp(*line, "#define ", 8))
-			break;
+			return len;
 	}
-	return **text ? strcspn(*line, "\n") : 0;
+	*line = "";
+	return 0;
 }
 
 static void kheaders_configuration(struct kunit *test)
