@@ -40,7 +40,7 @@ check-kunit:
 	@dev/check kunit
 
 check-mutations:
-	@dev/check mutations
+	@STEP=mutations dev/check
 
 check-vm:
 	@dev/check vm
