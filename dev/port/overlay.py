@@ -11,8 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 OWN = re.compile(r'\.|(dev|build)/|(README\.md|Makefile|COPYING)$')
 UTF8 = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
 
-# Time in ns; without a time or an owner the file is written as a new one.
-File = namedtuple('File', 'text mode mtime owner', defaults=(None, None))
+# Without an owner the file is written as a new one.
+File = namedtuple('File', 'text mode owner', defaults=(None,))
 
 
 class Refusal(Exception):
@@ -31,7 +31,7 @@ def read(path):
         refuse(path, 'not a regular file', 'put a regular file there')
     with open(path, **UTF8) as f:
         st = os.fstat(f.fileno())
-        return File(f.read(), st.st_mode & 0o777, st.st_mtime_ns,
+        return File(f.read(), st.st_mode & 0o777,
                     (st.st_uid, st.st_gid))
 
 

@@ -109,10 +109,10 @@ class Tree:
             return now
         if (now and digest(now.text)) == entry['new']:
             return entry['old'] if entry['old'] is None else File(
-                entry['old'], entry['mode'], entry['mtime'], now and now.owner)
+                entry['old'], entry['mode'], now and now.owner)
         if now and entry['ours'] and count(now.text, entry['ours']) == 1:
             text = ('\n' + now.text).replace('\n' + entry['ours'], '\n' + entry['stock'])
-            return File(text[1:], now.mode, None, now.owner)
+            return File(text[1:], now.mode, now.owner)
         if now and entry['stock'] and count(now.text, entry['stock']) == 1:
             return now                  # checked out again
         refuse(self.path(path), 'our lines in it were edited' if entry['ours'] else
@@ -185,7 +185,7 @@ class Tree:
         text = old.text[:at] + ours + old.text[at + len(stock):]
         if count(text, ours) != 1:
             refuse(name, 'has lines like ours already', 'remove them')
-        return Change(old, old._replace(text=text, mtime=None), ours, stock)
+        return Change(old, old._replace(text=text), ours, stock)
 
     def check_stock(self, path, old):
         if path not in STOCK or not re.search(STOCK[path][0], old.text, re.M):
@@ -275,8 +275,6 @@ class Tree:
             out.write(f.text)
         self.own(path, f.owner)
         os.chmod(path, f.mode)
-        if f.mtime is not None:
-            os.utime(path, ns=(f.mtime, f.mtime))
 
     def own(self, path, owner):
         """Root works for the owner of the file, or of the tree."""
