@@ -52,7 +52,7 @@ patch:
 	@dev/port/port patch "$(KDIR)" "$(OUT)"
 
 bench:
-	@dev/bench/run
+	@dev/bench/bench
 
 clean:
 	@rm -rf build/tree build/out build/log build/bench build/vm
