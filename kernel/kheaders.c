@@ -22,21 +22,21 @@
 asm (
 "	.pushsection .rodata.kheaders, \"a\"\n"
 "	.p2align " __stringify(PAGE_SHIFT) "\n"
-"	.global kheaders_data\n"
-"kheaders_data:\n"
+"	.global kernel_headers_data\n"
+"kernel_headers_data:\n"
 "	.incbin \"kernel/kheaders_data.tar.xz\"\n"
-"	.global kheaders_data_end\n"
-"kheaders_data_end:\n"
+"	.global kernel_headers_data_end\n"
+"kernel_headers_data_end:\n"
 "	.p2align " __stringify(PAGE_SHIFT) ", 0\n"
 "kheaders_marker:\n"
 "	.ascii \"kheaders.tar.xz:\"\n"
-"	.quad kheaders_marker - kheaders_data\n"
-"	.quad kheaders_data_end - kheaders_data\n"
+"	.quad kheaders_marker - kernel_headers_data\n"
+"	.quad kernel_headers_data_end - kernel_headers_data\n"
 "	.popsection\n"
 );
 
-extern const char kheaders_data[];
-extern const char kheaders_data_end[];
+extern char kernel_headers_data[];
+extern char kernel_headers_data_end[];
 
 static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 #ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
@@ -46,7 +46,7 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 #endif
 			     char *buf, loff_t off, size_t count)
 {
-	return memory_read_from_buffer(buf, count, &off, kheaders_data,
+	return memory_read_from_buffer(buf, count, &off, kernel_headers_data,
 				       attr->size);
 }
 
@@ -94,7 +94,7 @@ static vm_fault_t kheaders_fault(struct vm_fault *vmf)
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long user_addr = vmf->address & PAGE_MASK;
 	unsigned long pages = (vma->vm_end - user_addr) >> PAGE_SHIFT;
-	const char *addr = kheaders_data + (vmf->pgoff << PAGE_SHIFT);
+	const char *addr = kernel_headers_data + (vmf->pgoff << PAGE_SHIFT);
 	vm_fault_t ret;
 
 	ret = kheaders_map_page(vma, user_addr, addr);
@@ -151,7 +151,7 @@ static struct bin_attribute kheaders_attr __ro_after_init = {
 
 static int __init kheaders_init(void)
 {
-	kheaders_attr.size = kheaders_data_end - kheaders_data;
+	kheaders_attr.size = kernel_headers_data_end - kernel_headers_data;
 	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
 }
 module_init(kheaders_init);

@@ -51,17 +51,20 @@ fail()
 	exit 1
 }
 
-# need_tool COMMAND PACKAGE: COMMAND may hold options too
+# need_tool COMMAND [PACKAGE]: COMMAND may hold options too, the package has its
+# name if none is given
 need_tool()
 {
-	command -v "${1%% *}" >/dev/null ||
-		fail "${1%% *}: not found: install the package $2, or turn CONFIG_IKHEADERS off"
+	command=${1%% *}
+	command -v "$command" >/dev/null ||
+		fail "$command: not found: install the package ${2:-$command}," \
+			"or turn CONFIG_IKHEADERS off"
 }
 
 need_tools()
 {
 	need_tool "$PERL" perl
-	need_tool cpio cpio
+	need_tool cpio
 	need_tool "$TAR" tar
 	need_tool "$XZ" xz-utils
 	need_tool sha1sum coreutils

@@ -8,7 +8,8 @@
 # xz_says COLUMN VALUE: of "xz --list", see xz(1), ROBOT MODE
 xz_says()
 {
-	found=$(xz --list --robot "$archive" | awk -F '\t' -v column="$1" '/^file/ { print $column }')
+	found=$(xz --list --robot "$archive" |
+		awk -F '\t' -v column="$1" '/^file/ { print $column }')
 	echo "$found: want $2"
 	[ "$found" = "$2" ]
 }
@@ -92,7 +93,8 @@ check "checked by CRC32" xz_says 7 CRC32
 check "no padding" xz_says 8 0
 
 xz --decompress --stdout "$archive" >"$tmp/tar"
-check "a tar file" sh -c 'tar -tf "$1/tar" >"$1/names" && tar --numeric-owner --full-time -tvf "$1/tar" >"$1/long"' sh "$tmp"
+check "a tar file" sh -c 'tar -tf "$1/tar" >"$1/names" &&
+	tar --numeric-owner --full-time -tvf "$1/tar" >"$1/long"' sh "$tmp"
 check "directories and regular files only" directories_and_files_only
 check "no absolute names" none '^/' "$tmp/names"
 check "no . or .. in names" none '(^|/)\.\.?(/|$)' "$tmp/names"
@@ -101,7 +103,8 @@ check "modes 0755 and 0644" modes_are_plain
 check "one time for all" one_value '4 5' .
 check "sorted, each name once" sorted
 check "what consumers look for is there" has
-check "what changes with every build is not" none '^include/generated/(utsversion|compile)\.h$' "$tmp/names"
+check "what changes with every build is not" \
+	none '^include/generated/(utsversion|compile)\.h$' "$tmp/names"
 
 unpack tar -xf - && mv "$tmp/sums" "$tmp/reference"
 if command -v busybox >/dev/null; then

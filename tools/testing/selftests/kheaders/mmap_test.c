@@ -70,13 +70,13 @@ FIXTURE_TEARDOWN(mapping)
 	close(self->fd);
 }
 
-static unsigned char *map(FIXTURE_DATA(mapping) *self, size_t length, off_t offset)
+static unsigned char *map(struct _test_data_mapping *self, size_t length, off_t offset)
 {
 	return mmap(NULL, length, PROT_READ, self->flags, self->fd, offset);
 }
 
 /* The errno of an mmap() that fails, 0 of one that does not. */
-static int refusal(FIXTURE_DATA(mapping) *self, size_t length, int prot, off_t offset)
+static int refusal(struct _test_data_mapping *self, size_t length, int prot, off_t offset)
 {
 	void *address = mmap(NULL, length, prot, self->flags, self->fd, offset);
 
@@ -86,14 +86,14 @@ static int refusal(FIXTURE_DATA(mapping) *self, size_t length, int prot, off_t o
 	return 0;
 }
 
-static bool is_reference(FIXTURE_DATA(mapping) *self, const unsigned char *address,
+static bool is_reference(struct _test_data_mapping *self, const unsigned char *address,
 			 size_t length, size_t offset)
 {
 	return !memcmp(address, self->reference + offset, length);
 }
 
 /* The signal that ends a process which reads or writes there, or 0. */
-static int signal_at(volatile unsigned char *address, bool write)
+static int signal_at(unsigned char *address, bool write)
 {
 	int status;
 	pid_t child = fork();
@@ -102,9 +102,9 @@ static int signal_at(volatile unsigned char *address, bool write)
 		signal(SIGSEGV, SIG_DFL);
 		signal(SIGBUS, SIG_DFL);
 		if (write)
-			*address = 1;
+			__atomic_store_n(address, 1, __ATOMIC_RELAXED);
 		else
-			(void)*address;
+			__atomic_load_n(address, __ATOMIC_RELAXED);
 		_exit(0);
 	}
 	if (waitpid(child, &status, 0) != child)
@@ -166,7 +166,7 @@ TEST_F(mapping, each_page_alone)
 }
 
 /* Windows of any size at any page, touched from any byte on. */
-static bool windows_are_right(FIXTURE_DATA(mapping) *self, unsigned int seed, int count)
+static bool windows_are_right(struct _test_data_mapping *self, unsigned int seed, int count)
 {
 	while (count--) {
 		size_t first = rand_r(&seed) % self->pages;

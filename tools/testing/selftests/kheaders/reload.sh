@@ -12,7 +12,8 @@ SLAB_KB=1024
 
 readers=
 was_loaded=
-bad='BUG|WARNING|Oops|KASAN|KFENCE|INFO: |general protection|Call Trace|refcount|possible (recursive|circular)'
+bad='BUG|WARNING|Oops|KASAN|KFENCE|INFO: |general protection|Call Trace'
+bad=$bad'|refcount|possible (recursive|circular)'
 
 at_exit()
 {
