@@ -55,7 +55,7 @@ bench:
 	@dev/bench/bench
 
 clean:
-	@rm -rf build/tree build/out build/log build/bench build/vm
+	@[ ! -d build ] || find build/ -mindepth 1 -maxdepth 1 ! -name dl ! -name kernel -exec rm -rf {} +
 
 distclean:
 	@rm -rf build
