@@ -7,13 +7,14 @@
 #include <net/sock.h>
 #include <net/inet_sock.h>
 
+/* Helpers, by names that no version of the headers has. */
 #define SEC(name) __attribute__((section(name), used))
 
-static long (*probe_read)(void *to, __u32 size, const void *from) =
+static long (*my_read)(void *to, __u32 size, const void *from) =
 	(void *)BPF_FUNC_probe_read_kernel;
-static long (*print)(const char *format, __u32 size, ...) =
+static long (*my_print)(const char *format, __u32 size, ...) =
 	(void *)BPF_FUNC_trace_printk;
-static struct task_struct *(*current_task)(void) =
+static struct task_struct *(*running_task)(void) =
 	(void *)BPF_FUNC_get_current_task;
 
 SEC("kprobe/tcp_connect")
@@ -26,12 +27,12 @@ int connect(struct pt_regs *regs)
 	struct sock_common to;
 	u32 mss;
 
-	probe_read(&to, sizeof(to), &inet_sk(sk)->sk.__sk_common);
-	probe_read(&mss, sizeof(mss), &tp->mss_cache);
-	probe_read(comm, sizeof(comm), current_task()->comm);
+	my_read(&to, sizeof(to), &inet_sk(sk)->sk.__sk_common);
+	my_read(&mss, sizeof(mss), &tp->mss_cache);
+	my_read(comm, sizeof(comm), running_task()->comm);
 	if (to.skc_family == AF_INET && mss)
-		print(format, sizeof(format), comm,
-		      be32_to_cpu(to.skc_daddr), be16_to_cpu(to.skc_dport));
+		my_print(format, sizeof(format), comm,
+			 be32_to_cpu(to.skc_daddr), be16_to_cpu(to.skc_dport));
 	return 0;
 }
 
