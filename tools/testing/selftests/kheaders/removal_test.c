@@ -15,7 +15,7 @@
 #include "kheaders.h"
 #include "../kselftest_harness.h"
 
-#define ROUNDS		60
+#define ROUNDS		30
 #define WARM_UP		5
 #define ROUND_MS	60
 #define VMALLOC_KB	256
@@ -276,8 +276,8 @@ static void hold(int fd, int id)
 }
 
 /*
- * Maps it, touches it until that fails, and then no page may be left. Some
- * forget what they touched, so that each access is a page fault.
+ * Maps it, touches page after page until that fails, and then none may be left.
+ * Some forget all pages in each turn, so that they have page faults all the time.
  */
 static void touch_until_removal(int fd, int id, bool forget)
 {
@@ -292,7 +292,7 @@ static void touch_until_removal(int fd, int id, bool forget)
 		return;
 	}
 	while (!value(&shared->stop)) {
-		if (forget)
+		if (forget && !offset)
 			madvise(address, length, MADV_DONTNEED);
 		access = touch(address + offset, page, offset);
 		if (access == WRONG)
@@ -308,7 +308,7 @@ static void touch_until_removal(int fd, int id, bool forget)
 			count(&shared->refused[id]);
 			break;
 		}
-		offset = (offset + 7 * page) % length;
+		offset = (offset + page) % length;
 		count(&shared->worked[id]);
 	}
 	munmap(address, length);
