@@ -7,9 +7,9 @@
 #include <net/sock.h>
 #include <net/inet_sock.h>
 
-/* Helpers, by names that no version of the headers has. */
 #define SEC(name) __attribute__((section(name), used))
 
+/* Helpers, by names that no version of the headers has. */
 static long (*my_read)(void *to, __u32 size, const void *from) =
 	(void *)BPF_FUNC_probe_read_kernel;
 static long (*my_print)(const char *format, __u32 size, ...) =
