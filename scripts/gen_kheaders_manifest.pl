@@ -94,7 +94,8 @@ sub read_flags
 			push @lines, $flag, $path if defined $path;
 		} elsif ($flag =~ /^-([DU])(.*)/s) {
 			my $macro = length $2 ? $2 : shift @_;
-			next if $seen{"-$1$macro"}++;
+			# make W=1 is about warnings, not about what headers say.
+			next if $macro =~ /^KBUILD_EXTRA_WARN/ || $seen{"-$1$macro"}++;
 			push @lines, "-$1$macro";
 		} elsif ($flag =~ $dialect) {
 			push @lines, $flag unless $seen{$flag}++;
