@@ -155,13 +155,17 @@ threads()
 	echo $((n < 2 ? 2 : n))
 }
 
+# Paths as they stand in a list of prerequisites.
+quote_for_make()
+{
+	sed 's/[][ #:*?]/\\&/g; s/\$/$$/g; s/$/ \\/'
+}
+
 dependencies()
 {
 	echo "deps_$archive := \\"
-	{
-		paths src | sed 's/[][ #:*?]/\\&/g; s/\$/$$/g; s:^:$(srctree)/:'
-		paths obj | sed 's/[][ #:*?]/\\&/g; s/\$/$$/g'
-	} | sed 's/$/ \\/'
+	paths src | quote_for_make | sed 's:^:$(srctree)/:'
+	paths obj | quote_for_make
 	printf '\n%s: $(deps_%s)\n$(deps_%s):\n' "$archive" "$archive" "$archive"
 }
 

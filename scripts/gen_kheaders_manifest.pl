@@ -104,11 +104,6 @@ sub read_flags
 	return (\@lines, \@dirs);
 }
 
-sub directory_id
-{
-	return join ':', (stat $_[0])[0, 1];
-}
-
 # Notes each header in $dir of the tree at $root. Of a directory that is not
 # meant for headers alone, such as arch/x86/um, only *.h count.
 sub search
@@ -121,7 +116,10 @@ sub search
 		return if $!{ENOENT} && !@parents;
 		fail("$dir: $!");
 	}
-	push @parents, directory_id("$root/$dir");
+	my $id = join ':', (stat "$root/$dir")[0, 1];
+	fail("$dir: symbolic link to one of its parents")
+		if grep { $_ eq $id } @parents;
+	push @parents, $id;
 	for my $name (readdir $handle) {
 		my $path = "$dir/$name";
 		my $link;
@@ -137,9 +135,6 @@ sub search
 		if (-d _) {
 			# Stale leftovers must not stand in for what this build generates.
 			next if $origin eq 'src' && $path =~ m{include/generated$};
-			my $id = directory_id("$root/$path");
-			fail("$path: symbolic link to one of its parents")
-				if grep { $_ eq $id } @parents;
 			search($root, $origin, $path, @parents);
 		} elsif (-f _) {
 			next unless $name =~ $wanted;
