@@ -14,6 +14,10 @@
 # The same headers give the same bits, whatever the directory, user, umask,
 # locale, time zone, file times and number of processors.
 #
+# Headers go from the trees through tar and scripts/strip_headers to xz. Copying
+# them first would take longer than all of that but xz: on ext4 seconds where as
+# many files have just been removed.
+#
 # What keeps the archive small and quick to make, measured on Linux 6.12 with
 # the default configuration of x86_64 (32 MB of stripped headers):
 #
@@ -42,6 +46,8 @@ lzma2=preset=6,lc=4,pb=0,depth=24
 # Where no time of build is given; tar finds fault with 0.
 default_mtime='1980-01-01 00:00:00'
 
+tab=$(printf '\t')
+
 # where -D flags go that cannot stand in a file of flags
 defines=include/generated/compile_flags.h
 
@@ -64,7 +70,6 @@ need_tool()
 need_tools()
 {
 	need_tool "$PERL" perl
-	need_tool cpio
 	need_tool "$TAR" tar
 	need_tool "$XZ" xz-utils
 	need_tool sha1sum coreutils
@@ -87,32 +92,15 @@ mtime()
 		fail "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP': date does not understand it"
 }
 
-# copy_tree ROOT src|obj
-copy_tree()
+# What is made here rather than read from a tree goes to $tmp/made.
+make_compile_flags()
 {
-	paths "$2" >"$tmp/paths"
-	(cd "$1" && cpio --pass-through --make-directories --dereference \
-			 --unconditional --quiet "$stage") <"$tmp/paths" ||
-		fail "copying headers failed: see above"
-	# Written to since we began: was it before or after our copy?
-	(cd "$1" && tr '\n' '\0' <"$tmp/paths" |
-		xargs -0 -r sh -c 'find -L "$@" -newer "$0"' "$tmp/begin") >"$tmp/newer" ||
-		fail "a header went away while it was read: run make again"
-	while IFS= read -r path; do
-		cmp -s "$1/$path" "$stage/$path" ||
-			fail "$path: changed while it was read: run make again"
-	done <"$tmp/newer"
-}
-
-compile_flags()
-{
-	sed -n 's/^flag //p' "$manifest" >"$stage/compile_flags.txt"
+	sed -n 's/^flag //p' "$manifest" >"$tmp/flags"
 	if grep -q '^define ' "$manifest"; then
-		sed -n 's/^define \([^=]*\)=/#define \1 /p' "$manifest" >"$stage/$defines"
-		printf '%s\n' -include "$defines" |
-			cat - "$stage/compile_flags.txt" >"$tmp/flags"
-		mv "$tmp/flags" "$stage/compile_flags.txt"
-	fi
+		mkdir -p "$tmp/made/${defines%/*}"
+		sed -n 's/^define \([^=]*\)=/#define \1 /p' "$manifest" >"$tmp/made/$defines"
+		printf '%s\n' -include "$defines"
+	fi | cat - "$tmp/flags" >"$tmp/made/compile_flags.txt"
 }
 
 checksum()
@@ -122,24 +110,74 @@ checksum()
 
 # The generated headers in include/linux/atomic end in their own checksum, for
 # scripts/atomic/check-atomics.sh to find edits. Where it was right, it stays so.
-strip_headers()
+make_checksummed()
 {
-	for header in "$stage"/include/linux/atomic/*.h; do
-		if [ -f "$header" ] &&
-		   [ "$(tail -n 1 "$header")" = "// $(checksum "$header")" ]; then
-			printf '%s\n' "$header"
-		fi
-	done >"$tmp/checksummed"
+	grep -E '^(src|obj) include/linux/atomic/[^/]*\.h$' "$manifest" >"$tmp/atomic" || :
+	while read -r tree path; do
+		[ "$(tail -n 1 "$tmp/$tree/$path")" = "// $(checksum "$tmp/$tree/$path")" ] ||
+			continue
+		mkdir -p "$tmp/made/${path%/*}"
+		scripts/strip_headers <"$tmp/$tree/$path" >"$tmp/made/$path"
+		echo '// -' >>"$tmp/made/$path"
+		sum=$(checksum "$tmp/made/$path")
+		sed "\$s/-/$sum/" "$tmp/made/$path" >"$tmp/header"
+		mv "$tmp/header" "$tmp/made/$path"
+	done <"$tmp/atomic"
+}
 
-	find "$stage" -type f -print0 | scripts/strip_headers ||
-		fail "stripping comments failed: see above"
+# What goes in, as TREE/PATH: sorted by PATH, the directory before what is in it.
+# Where two trees have a path, the first one of made, obj and src counts.
+members()
+{
+	{
+		sed "s:^:made$tab:" "$tmp/paths-made"
+		paths obj | sed "s:^:obj$tab:"
+		paths src | sed "s:^:src$tab:"
+	} | awk -F"$tab" -v OFS="$tab" '{ print $2, $1 }' |
+		tr / '\001' | sort | tr '\001' / |
+		awk -F"$tab" '
+			$1 == path { next }
+			{
+				path = $1
+				count = split(path, part, "/")
+				dir = ""
+				for (i = 1; i < count; i++) {
+					dir = dir part[i] "/"
+					if (!(dir in seen))
+						print $2 "/" dir
+					seen[dir]
+				}
+				print $2 "/" path
+			}'
+}
 
-	while IFS= read -r header; do
-		echo '// -' >>"$header"
-		sum=$(checksum "$header")
-		sed "\$s/-/$sum/" "$header" >"$tmp/header"
-		mv "$tmp/header" "$header"
-	done <"$tmp/checksummed"
+# Writes the tar of all, stripped, to $tmp/tar.
+make_tar()
+{
+	mkdir "$tmp/made"
+	ln -s "$(cd "$srctree" && pwd)" "$tmp/src"
+	ln -s "$PWD" "$tmp/obj"
+	make_compile_flags
+	make_checksummed
+
+	(cd "$tmp/made" && find . -type f) | sed 's:^\./::' >"$tmp/paths-made"
+	members >"$tmp/members"
+	{
+		tr '\n' '\0' <"$tmp/members" |
+			$TAR --directory="$tmp" --create --format=ustar --dereference \
+				--hard-dereference --no-recursion --null --files-from=- \
+				--transform='s:^[^/]*/::' --mtime="@$mtime" --owner=0 \
+				--group=0 --numeric-owner --mode=u=rw,go=r,a+X ||
+			: >"$tmp/unread"
+	} | {
+		set --
+		while IFS= read -r path; do
+			set -- "$@" "$path"
+		done <"$tmp/paths-made"
+		scripts/strip_headers --tar "$@" >"$tmp/tar"
+	} || fail "stripping comments failed: see above"
+	[ ! -e "$tmp/unread" ] ||
+		fail "a header could not be read, or changed meanwhile: see above, run make again"
 }
 
 # Blocks of equal size, in whole KiB.
@@ -172,25 +210,16 @@ dependencies()
 make_archive()
 {
 	tmp=$PWD/${archive%/*}/.tmp_kheaders
-	stage=$tmp/stage
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
 	rm -rf "$tmp"
-	mkdir -p "$stage"
+	mkdir -p "$tmp"
 	: >"$tmp/begin"
 
 	mtime=$(mtime)
-	copy_tree "$srctree" src
-	copy_tree . obj
-	chmod -R u+rwX "$stage"
-	strip_headers
-	compile_flags
-
-	(cd "$stage" && $TAR --create --format=ustar --sort=name --mtime="@$mtime" \
-		--owner=0 --group=0 --numeric-owner --mode=u=rw,go=r,a+X \
-		--hard-dereference -- *) >"$tmp/tar"
+	make_tar
 	$XZ --format=xz --check=crc32 --lzma2="$lzma2" \
 		--block-size="$(block_size "$tmp/tar")" --threads="$(threads)" \
 		--memlimit=0 --stdout <"$tmp/tar" >"$tmp/xz"

@@ -139,7 +139,7 @@ sub search
 		} elsif (-f _) {
 			next unless $name =~ $wanted;
 			fail("'$path': make cannot handle such a name: rename the file")
-				if $path =~ /[\n;|%]/;
+				if $path =~ /[[:cntrl:];|%]/;
 			$origin{$path} = $origin;
 			delete $target{$path};
 		} else {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Take comments and superfluous blanks out of C headers, in place.
+ * Take comments and superfluous blanks out of C headers.
  *
- * usage: strip_headers < LIST
+ * usage: strip_headers < HEADER
+ *        strip_headers --tar [PATH...] < TAR
  *
- * LIST names the files, each name ended by a NUL byte. A file keeps exactly
- * the preprocessing tokens it had, in the sense of C11 5.1.1.2 and as GCC
- * lexes them, assembler text included:
+ * The result goes to standard output: the one header, or the archive in the
+ * ustar format of POSIX with all the files in it stripped but those at PATH.
+ * A file keeps exactly the preprocessing tokens it had, in the sense of
+ * C11 5.1.1.2 and as GCC lexes them, assembler text included:
  *
  *  - a comment becomes one blank, unless it holds an SPDX tag, then it stays;
  *  - a run of blanks becomes one, at either end of a line none, but one before
@@ -17,20 +19,22 @@
  * A comment without an end, and all that follows it, stays too: a compiler has
  * to see the same mistake.
  *
- * Exits with 1 and a message that names the file if one cannot be read or
- * written.
+ * Exits with 1 and a message if it cannot read or write, or if the archive is
+ * damaged or has a member that is neither a file nor a directory.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SPDX_TAG	"SPDX-"
+
+#define TAR_BLOCK	512	/* all in an archive comes in these */
+#define TAR_RECORD	10240	/* what its size is a multiple of */
 
 struct lexer {
 	const char *p;		/* next byte to look at */
@@ -351,65 +355,196 @@ static size_t strip(const char *text, size_t len, char *out)
 	return lx.out - out;
 }
 
-static void die(const char *path)
+static void __attribute__((noreturn, format(printf, 1, 2)))
+die(const char *format, ...)
 {
-	fprintf(stderr, "strip_headers: %s: %s\n", path, strerror(errno));
+	va_list args;
+
+	fputs("strip_headers: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
 	exit(1);
 }
 
-static void strip_file(const char *path)
+static void *grow(void *buffer, size_t size)
 {
-	static char *text, *out;
-	static size_t room;
-	size_t size, len, done;
-	struct stat st;
-	ssize_t n;
-	int fd;
+	buffer = realloc(buffer, size);
+	if (!buffer)
+		die("%s", strerror(errno));
+	return buffer;
+}
 
-	fd = open(path, O_RDWR);
-	if (fd < 0 || fstat(fd, &st))
-		die(path);
+static void write_out(const void *data, size_t len)
+{
+	if (fwrite(data, 1, len, stdout) != len)
+		die("writing: %s", strerror(errno));
+}
 
-	size = st.st_size;
-	if (size > room) {
-		room = size;
-		text = realloc(text, room);
-		out = realloc(out, room);
-		if (!text || !out)
-			die(path);
-	}
-	for (done = 0; done < size; done += n) {
-		n = pread(fd, text + done, size - done, done);
-		if (n == 0)
-			errno = EIO;	/* shorter than it was a moment ago */
-		if (n <= 0)
-			die(path);
-	}
+static void write_zeros(size_t len)
+{
+	static const char zeros[TAR_RECORD];
 
-	len = strip(text, size, out);
-	for (done = 0; done < len; done += n) {
-		n = pwrite(fd, out + done, len - done, done);
-		if (n < 0)
-			die(path);
+	write_out(zeros, len);
+}
+
+/* What is missing to a multiple of @unit. */
+static size_t padding(size_t len, size_t unit)
+{
+	return (unit - len % unit) % unit;
+}
+
+static void strip_header(void)
+{
+	size_t room = 1 << 20, len = 0, got;
+	char *text = grow(NULL, room);
+	char *out;
+
+	while ((got = fread(text + len, 1, room - len, stdin))) {
+		len += got;
+		if (len == room) {
+			room *= 2;
+			text = grow(text, room);
+		}
 	}
-	if (ftruncate(fd, len) || close(fd))
-		die(path);
+	if (ferror(stdin))
+		die("reading: %s", strerror(errno));
+	out = grow(NULL, room);
+	write_out(out, strip(text, len, out));
+	free(text);
+	free(out);
+}
+
+/* The head of a member of an archive: POSIX.1-2017, pax, "ustar". */
+struct tar_head {
+	char name[100];
+	char mode[8];
+	char uid[8];
+	char gid[8];
+	char size[12];
+	char mtime[12];
+	char checksum[8];
+	char type;
+	char link[100];
+	char magic[6];
+	char version[2];
+	char user[32];
+	char group[32];
+	char major[8];
+	char minor[8];
+	char prefix[155];
+	char pad[12];
+};
+
+static unsigned int tar_checksum(const struct tar_head *head)
+{
+	const unsigned char *byte = (const unsigned char *)head;
+	size_t at = offsetof(struct tar_head, checksum), i;
+	unsigned int sum = 0;
+
+	/* of itself the checksum thinks as of blanks */
+	for (i = 0; i < sizeof(*head); i++)
+		sum += i >= at && i < at + sizeof(head->checksum) ? ' ' : byte[i];
+	return sum;
+}
+
+static void read_tar(void *data, size_t len)
+{
+	if (fread(data, 1, len, stdin) != len)
+		die("%s", ferror(stdin) ? strerror(errno) : "the archive ends too early");
+}
+
+/* Reads the next head; false if there is none. */
+static bool read_head(struct tar_head *head)
+{
+	static const struct tar_head end;
+	char digits[sizeof(head->checksum) + 1] = "";
+
+	read_tar(head, sizeof(*head));
+	if (!memcmp(head, &end, sizeof(end)))
+		return false;
+	memcpy(digits, head->checksum, sizeof(head->checksum));
+	if (memcmp(head->magic, "ustar", sizeof(head->magic)) ||
+	    strtoul(digits, NULL, 8) != tar_checksum(head))
+		die("not an archive of tar, or a damaged one");
+	return true;
+}
+
+static void write_head(struct tar_head *head, size_t size)
+{
+	snprintf(head->size, sizeof(head->size), "%011zo", size);
+	snprintf(head->checksum, sizeof(head->checksum) - 1, "%06o",
+		 tar_checksum(head));
+	head->checksum[sizeof(head->checksum) - 1] = ' ';
+	write_out(head, sizeof(*head));
+}
+
+static bool is_listed(const char *path, char **list)
+{
+	while (*list && strcmp(*list, path))
+		list++;
+	return *list;
+}
+
+static void strip_tar(char **untouched)
+{
+	char digits[sizeof(((struct tar_head *)NULL)->size) + 1] = "";
+	char path[sizeof(((struct tar_head *)NULL)->prefix) + 1 +
+		  sizeof(((struct tar_head *)NULL)->name) + 1];
+	size_t room = 1 << 20, written = 0, size, len;
+	char *text = grow(NULL, room), *out = grow(NULL, room);
+	struct tar_head head;
+
+	while (read_head(&head)) {
+		snprintf(path, sizeof(path), "%.*s%s%.*s",
+			 (int)sizeof(head.prefix), head.prefix,
+			 *head.prefix ? "/" : "",
+			 (int)sizeof(head.name), head.name);
+		if (head.type != '0' && head.type != '5')
+			die("%s: neither a file nor a directory", path);
+
+		memcpy(digits, head.size, sizeof(head.size));
+		size = strtoul(digits, NULL, 8);
+		len = size + padding(size, TAR_BLOCK);
+		if (len > room) {
+			room = len;
+			text = grow(text, room);
+			out = grow(out, room);
+		}
+		read_tar(text, len);
+		if (is_listed(path, untouched))
+			memcpy(out, text, size);
+		else
+			size = strip(text, size, out);
+
+		write_head(&head, size);
+		write_out(out, size);
+		write_zeros(padding(size, TAR_BLOCK));
+		written += sizeof(head) + size + padding(size, TAR_BLOCK);
+	}
+	free(text);
+	free(out);
+
+	/* What comes now is zeros: tar is to end without an error of its own. */
+	while (fread(&head, 1, sizeof(head), stdin) == sizeof(head))
+		;
+	write_zeros(2 * TAR_BLOCK);
+	write_zeros(padding(written + 2 * TAR_BLOCK, TAR_RECORD));
 }
 
 int main(int argc, char **argv)
 {
-	size_t room = 0;
-	char *path = NULL;
-
-	if (argc > 1) {
-		fprintf(stderr, "usage: %s < LIST of files, each ended by a NUL byte\n",
-			argv[0]);
+	if (argc == 1) {
+		strip_header();
+	} else if (!strcmp(argv[1], "--tar")) {
+		strip_tar(argv + 2);
+	} else {
+		fprintf(stderr, "usage: %s < HEADER\n"
+			"       %s --tar [PATH...] < TAR\n", argv[0], argv[0]);
 		return 1;
 	}
-	while (getdelim(&path, &room, '\0', stdin) > 0)
-		strip_file(path);
-	if (ferror(stdin))
-		die("list of files");
-	free(path);
+	if (fflush(stdout))
+		die("writing: %s", strerror(errno));
 	return 0;
 }
