@@ -13,6 +13,8 @@
 #include <linux/stringify.h>
 #include <linux/sysfs.h>
 
+#include "kheaders_data.h"
+
 /*
  * The archive fills whole pages, the last one up with zeros, so that user space
  * can map them. What follows is for scripts/extract-kheaders, which looks for
@@ -35,8 +37,7 @@ asm (
 "	.popsection\n"
 );
 
-extern char kernel_headers_data[];
-extern char kernel_headers_data_end[];
+extern const char kernel_headers_data[];
 
 static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 #ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
@@ -140,18 +141,18 @@ static int kheaders_mmap(struct file *file, struct kobject *kobj,
 	return 0;
 }
 
-static struct bin_attribute kheaders_attr __ro_after_init = {
+static const struct bin_attribute kheaders_attr = {
 	.attr = {
 		.name = "kheaders.tar.xz",
 		.mode = 0444,
 	},
+	.size = KHEADERS_SIZE,
 	.read = kheaders_read,
 	.mmap = IS_ENABLED(CONFIG_MMU) ? kheaders_mmap : NULL,
 };
 
 static int __init kheaders_init(void)
 {
-	kheaders_attr.size = kernel_headers_data_end - kernel_headers_data;
 	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
 }
 module_init(kheaders_init);
