@@ -711,6 +711,10 @@ static int kheaders_mmap(struct kunit *test, struct vm_area_struct *vma)
 	int ret = -ENODEV;
 
 	mmap_write_lock(vma->vm_mm);
+#ifdef CONFIG_PER_VMA_LOCK
+	/* Locked, as a new mapping is. The sequence is a seqcount_t or an int. */
+	vma->vm_lock_seq = *(unsigned int *)&vma->vm_mm->mm_lock_seq;
+#endif
 	if (hold_node(kheaders->node)) {
 		ret = kheaders->attr->mmap(NULL, kernel_kobj, kheaders->attr, vma);
 		release_node(kheaders->node);
