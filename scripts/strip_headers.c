@@ -24,7 +24,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -355,16 +354,9 @@ static size_t strip(const char *text, size_t len, char *out)
 	return lx.out - out;
 }
 
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *format, ...)
+static void die(const char *what, const char *why)
 {
-	va_list args;
-
-	fputs("strip_headers: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "strip_headers: %s: %s\n", what, why);
 	exit(1);
 }
 
@@ -372,14 +364,14 @@ static void *grow(void *buffer, size_t size)
 {
 	buffer = realloc(buffer, size);
 	if (!buffer)
-		die("%s", strerror(errno));
+		die("memory", strerror(errno));
 	return buffer;
 }
 
 static void write_out(const void *data, size_t len)
 {
 	if (fwrite(data, 1, len, stdout) != len)
-		die("writing: %s", strerror(errno));
+		die("writing", strerror(errno));
 }
 
 static void write_zeros(size_t len)
@@ -409,7 +401,7 @@ static void strip_header(void)
 		}
 	}
 	if (ferror(stdin))
-		die("reading: %s", strerror(errno));
+		die("reading", strerror(errno));
 	out = grow(NULL, room);
 	write_out(out, strip(text, len, out));
 	free(text);
@@ -452,7 +444,8 @@ static unsigned int tar_checksum(const struct tar_head *head)
 static void read_tar(void *data, size_t len)
 {
 	if (fread(data, 1, len, stdin) != len)
-		die("%s", ferror(stdin) ? strerror(errno) : "the archive ends too early");
+		die("reading", ferror(stdin) ? strerror(errno) :
+		    "the archive ends too early");
 }
 
 /* Reads the next head; false if there is none. */
@@ -467,7 +460,7 @@ static bool read_head(struct tar_head *head)
 	memcpy(digits, head->checksum, sizeof(head->checksum));
 	if (memcmp(head->magic, "ustar", sizeof(head->magic)) ||
 	    strtoul(digits, NULL, 8) != tar_checksum(head))
-		die("not an archive of tar, or a damaged one");
+		die("reading", "not an archive of tar, or a damaged one");
 	return true;
 }
 
@@ -502,7 +495,7 @@ static void strip_tar(char **untouched)
 			 *head.prefix ? "/" : "",
 			 (int)sizeof(head.name), head.name);
 		if (head.type != '0' && head.type != '5')
-			die("%s: neither a file nor a directory", path);
+			die(path, "neither a file nor a directory");
 
 		memcpy(digits, head.size, sizeof(head.size));
 		size = strtoul(digits, NULL, 8);
@@ -545,6 +538,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (fflush(stdout))
-		die("writing: %s", strerror(errno));
+		die("writing", strerror(errno));
 	return 0;
 }

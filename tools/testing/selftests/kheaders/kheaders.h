@@ -35,6 +35,8 @@ static void kheaders_interrupted(int signal_number)
 
 static __attribute__((constructor)) void kheaders_load(void)
 {
+	sigset_t signals, before;
+
 	if (!access(KHEADERS, F_OK))
 		return;
 
@@ -42,6 +44,13 @@ static __attribute__((constructor)) void kheaders_load(void)
 		printf("1..0 # SKIP no " KHEADERS ", and only root can load the module\n");
 		exit(KSFT_SKIP);
 	}
+
+	/* From now on an interruption has to wait until it can be undone. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, &before);
 	if (system("modprobe -q kheaders") || access(KHEADERS, F_OK)) {
 		printf("1..0 # SKIP this kernel has no kheaders\n");
 		exit(KSFT_SKIP);
@@ -51,6 +60,7 @@ static __attribute__((constructor)) void kheaders_load(void)
 	signal(SIGHUP, kheaders_interrupted);
 	signal(SIGINT, kheaders_interrupted);
 	signal(SIGTERM, kheaders_interrupted);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 #endif

@@ -68,7 +68,7 @@ trap 'exit 143' TERM
 echo "TAP version 13"
 if [ ! -e "$archive" ]; then
 	[ "$(id -u)" -eq 0 ] || skip_all "no $archive, and only root can load the module"
-	modprobe -q kheaders || skip_all "this kernel has no kheaders"
 	loaded=yes
+	modprobe -q kheaders || { loaded=; skip_all "this kernel has no kheaders"; }
 fi
 tmp=$(mktemp -d)

@@ -11,7 +11,7 @@ VMALLOC_KB=256
 SLAB_KB=1024
 
 readers=
-was_loaded=
+was_loaded=	# yes or no once it is known
 bad='BUG|WARNING|Oops|KASAN|KFENCE|INFO: |general protection|Call Trace'
 bad=$bad'|refcount|possible (recursive|circular)'
 
@@ -20,11 +20,10 @@ at_exit()
 	# shellcheck disable=SC2086
 	[ ! "$readers" ] || kill $readers
 	wait
-	if [ "$was_loaded" ]; then
-		modprobe kheaders
-	elif [ -e "$archive" ]; then
-		rmmod kheaders
-	fi
+	case $was_loaded in
+	yes) modprobe kheaders ;;
+	no) [ ! -e "$archive" ] || rmmod kheaders ;;
+	esac
 }
 
 # Compares with what was there before as long as the test lasts: a piece of
@@ -98,7 +97,8 @@ cat "$archive" >"$tmp/reference"
 size=$(stat -c %s "$tmp/reference")
 : >"$tmp/wrong"
 mark begin
-[ "$loaded" ] || was_loaded=yes
+was_loaded=yes
+[ ! "$loaded" ] || was_loaded=no
 loaded=
 rmmod kheaders
 
