@@ -51,13 +51,18 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 				       attr->size);
 }
 
+/* Where processes cannot map pages of the kernel's image, they get copies. */
+#define KHEADERS_COPIES							\
+	(IS_BUILTIN(CONFIG_IKHEADERS) &&				\
+	 (IS_ENABLED(CONFIG_UML) || IS_ENABLED(CONFIG_XIP_KERNEL) ||	\
+	  IS_ENABLED(CONFIG_SPARC64) || IS_ENABLED(CONFIG_IA64)))
+
 /* Returns the page of the archive with a reference for the caller. */
 static struct page *kheaders_get_page(const char *addr)
 {
 	struct page *page;
 
-	/* The processes of User Mode Linux cannot map the kernel's image. */
-	if (IS_BUILTIN(CONFIG_IKHEADERS) && IS_ENABLED(CONFIG_UML)) {
+	if (KHEADERS_COPIES) {
 		page = alloc_page(GFP_KERNEL);
 		if (page)
 			memcpy(page_address(page), addr, PAGE_SIZE);
@@ -68,7 +73,8 @@ static struct page *kheaders_get_page(const char *addr)
 		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
 	else
 		page = vmalloc_to_page(addr);
-	get_page(page);
+	if (page)
+		get_page(page);
 	return page;
 }
 
@@ -79,7 +85,7 @@ static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
 	vm_fault_t ret;
 
 	if (!page)
-		return VM_FAULT_OOM;
+		return KHEADERS_COPIES ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 	ret = vmf_insert_page(vma, user_addr, page);
 	put_page(page);
 	return ret;

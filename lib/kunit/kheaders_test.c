@@ -48,11 +48,7 @@ extern const char kheaders_test_config[];
 /* The node under test, test->priv. */
 struct kheaders {
 	struct kernfs_node *node;
-#ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
-	const struct bin_attribute *attr;
-#else
-	struct bin_attribute *attr;
-#endif
+	struct bin_attribute attr;	/* a copy: that of a module may go */
 	struct kunit_resource put_node;
 };
 
@@ -88,8 +84,8 @@ static ssize_t kheaders_read(struct kunit *test, void *buf, loff_t off, size_t l
 	ssize_t ret = -ENODEV;
 
 	if (hold_node(kheaders->node)) {
-		ret = kheaders->attr->read(NULL, kernel_kobj, kheaders->attr,
-					   buf, off, len);
+		ret = kheaders->attr.read(NULL, kernel_kobj, kheaders->node->priv,
+					  buf, off, len);
 		release_node(kheaders->node);
 	}
 	return ret;
@@ -114,12 +110,12 @@ static void kheaders_node(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kernfs_type(kheaders->node), KERNFS_FILE);
 	KUNIT_EXPECT_EQ_MSG(test, kheaders->node->mode, S_IFREG | 0444,
 			    "mode %o", kheaders->node->mode);
-	KUNIT_EXPECT_TRUE_MSG(test, !kheaders->attr->write,
+	KUNIT_EXPECT_TRUE_MSG(test, !kheaders->attr.write,
 			      "there is a callback to write");
 	KUNIT_EXPECT_EQ(test, kheaders->node->attr.size,
-			(loff_t)kheaders->attr->size);
-	KUNIT_EXPECT_GE(test, kheaders->attr->size, (size_t)SZ_256K);
-	KUNIT_EXPECT_LE(test, kheaders->attr->size, (size_t)SZ_64M);
+			(loff_t)kheaders->attr.size);
+	KUNIT_EXPECT_GE(test, kheaders->attr.size, (size_t)SZ_256K);
+	KUNIT_EXPECT_LE(test, kheaders->attr.size, (size_t)SZ_64M);
 }
 
 /* The offset is counted from the start, the middle or the end of the archive. */
@@ -144,7 +140,7 @@ static const struct read_case read_cases[] = {
 	{ "last byte", END, -1, 1, 1 },
 	{ "up to the end", END, -100, 100, 100 },
 	{ "across the end", END, -1, 2, 1 },
-	{ "pages across the end", END, 1 - PAGE_SIZE, 2 * PAGE_SIZE, PAGE_SIZE - 1 },
+	{ "pages across the end", END, 1 - (loff_t)PAGE_SIZE, 2 * PAGE_SIZE, PAGE_SIZE - 1 },
 	{ "nothing at the end", END, 0, 0, 0 },
 	{ "at the end", END, 0, 1, 0 },
 	{ "behind the end", END, 1, PAGE_SIZE, 0 },
@@ -165,7 +161,7 @@ static void kheaders_read_at(struct kunit *test)
 {
 	const struct read_case *c = test->param_value;
 	struct kheaders *kheaders = test->priv;
-	size_t size = kheaders->attr->size;
+	size_t size = kheaders->attr.size;
 	loff_t off = c->off + (c->from == START ? 0 : c->from == END ? size : size / 2);
 	u8 *buf, byte;
 	ssize_t ret;
@@ -202,11 +198,11 @@ static void kheaders_read_to_end(struct kunit *test)
 
 	while ((ret = kheaders_read(test, buf, off, chunk)) > 0) {
 		off += ret;
-		KUNIT_ASSERT_LE_MSG(test, off, (loff_t)kheaders->attr->size,
+		KUNIT_ASSERT_LE_MSG(test, off, (loff_t)kheaders->attr.size,
 				    "reads go on behind the end");
 	}
 	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "at offset %lld", off);
-	KUNIT_EXPECT_EQ(test, off, (loff_t)kheaders->attr->size);
+	KUNIT_EXPECT_EQ(test, off, (loff_t)kheaders->attr.size);
 }
 
 struct xz_header {
@@ -233,7 +229,7 @@ static void kheaders_xz_container(struct kunit *test)
 	static const u8 footer_magic[] = { 'Y', 'Z' };
 	static const u8 check_crc32[] = { 0, 1 };
 	struct kheaders *kheaders = test->priv;
-	size_t size = kheaders->attr->size;
+	size_t size = kheaders->attr.size;
 	struct xz_header header;
 	struct xz_footer footer;
 	loff_t index;
@@ -403,9 +399,9 @@ static void kheaders_unpack(struct kunit *test)
 		;
 	KUNIT_EXPECT_EQ(test, ar->status, XZ_STREAM_END);
 	KUNIT_EXPECT_EQ_MSG(test, ar->in_off - ar->buf.in_size + ar->buf.in_pos,
-			    (loff_t)kheaders->attr->size,
+			    (loff_t)kheaders->attr.size,
 			    "where the xz stream ends in the archive");
-	KUNIT_EXPECT_GT(test, ar->out_off, (loff_t)kheaders->attr->size);
+	KUNIT_EXPECT_GT(test, ar->out_off, (loff_t)kheaders->attr.size);
 }
 
 /* The number in a field of the header. */
@@ -532,11 +528,12 @@ static void kheaders_tar_structure(struct kunit *test)
 
 	for (; next_entry(ar); entries++) {
 		char type = h->type;
-		bool is_dir = ar->path[strlen(ar->path) - 1] == '/';
 		u64 mode = tar_number(ar, h->mode, sizeof(h->mode));
+		bool is_dir;
 
 		KUNIT_ASSERT_TRUE_MSG(test, sane_path(ar->path),
 				      "name of an entry: '%s'", ar->path);
+		is_dir = ar->path[strlen(ar->path) - 1] == '/';
 		KUNIT_ASSERT_EQ_MSG(test, type, is_dir ? '5' : '0',
 				    "%s: neither a file nor a directory", ar->path);
 		KUNIT_ASSERT_TRUE_MSG(test, !is_dir || !ar->size,
@@ -608,7 +605,8 @@ static void kheaders_files(struct kunit *test)
 			/* A file has its end compared, too. */
 			if (files[i].path[len - 1] != '/')
 				len++;
-			if (!strncmp(ar->path, files[i].path, len) && ar->size)
+			if (!strncmp(ar->path, files[i].path, len) &&
+			    (ar->size || files[i].unwanted))
 				found[i] = true;
 		}
 	}
@@ -716,7 +714,8 @@ static int kheaders_mmap(struct kunit *test, struct vm_area_struct *vma)
 	vma->vm_lock_seq = *(unsigned int *)&vma->vm_mm->mm_lock_seq;
 #endif
 	if (hold_node(kheaders->node)) {
-		ret = kheaders->attr->mmap(NULL, kernel_kobj, kheaders->attr, vma);
+		ret = kheaders->attr.mmap(NULL, kernel_kobj, kheaders->node->priv,
+					vma);
 		release_node(kheaders->node);
 	}
 	mmap_write_unlock(vma->vm_mm);
@@ -761,13 +760,13 @@ static void kheaders_mmap_flags(struct kunit *test)
 {
 	const struct mmap_case *c = test->param_value;
 	struct kheaders *kheaders = test->priv;
-	unsigned long end = DIV_ROUND_UP(kheaders->attr->size, PAGE_SIZE);
+	unsigned long end = DIV_ROUND_UP(kheaders->attr.size, PAGE_SIZE);
 	struct vm_area_struct *vma;
 
 	if (!IS_ENABLED(CONFIG_MMU))
 		kunit_skip(test, "nothing can be mapped without an MMU");
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, kheaders->attr->mmap,
+	KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, kheaders->attr.mmap,
 					 "there is no callback to map");
 	vma = new_vma(test, c->pgoff + (c->at_end ? end : 0), c->pages, c->flags);
 	KUNIT_ASSERT_EQ(test, kheaders_mmap(test, vma), c->expected);
@@ -785,6 +784,8 @@ static void put_node(struct kunit_resource *res)
 	sysfs_put(res->data);
 }
 
+static bool no_module;
+
 static int kheaders_test_init(struct kunit *test)
 {
 	struct kheaders *kheaders;
@@ -794,13 +795,16 @@ static int kheaders_test_init(struct kunit *test)
 		return -ENOMEM;
 
 	kheaders->node = sysfs_get_dirent(kernel_kobj->sd, KHEADERS_NAME);
-	if (!kheaders->node && IS_MODULE(CONFIG_IKHEADERS))
+	if (!kheaders->node && no_module)
 		kunit_skip(test, "the module kheaders is not loaded and could not be");
-	if (!kheaders->node)
-		return -ENOENT;
+	KUNIT_ASSERT_NOT_NULL_MSG(test, kheaders->node,
+				  "/sys/kernel/" KHEADERS_NAME " is not there");
 
 	kunit_add_resource(test, NULL, put_node, &kheaders->put_node, kheaders->node);
-	kheaders->attr = kheaders->node->priv;
+	if (!hold_node(kheaders->node))
+		return -ENODEV;
+	kheaders->attr = *(struct bin_attribute *)kheaders->node->priv;
+	release_node(kheaders->node);
 	test->priv = kheaders;
 	return 0;
 }
@@ -813,7 +817,8 @@ static int kheaders_suite_init(struct kunit_suite *suite)
 {
 	struct kernfs_node *node = sysfs_get_dirent(kernel_kobj->sd, KHEADERS_NAME);
 
-	loaded = !node && !request_module("kheaders");
+	no_module = !node && request_module("kheaders");
+	loaded = !node && !no_module;
 	sysfs_put(node);
 	return 0;
 }
