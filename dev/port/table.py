@@ -29,11 +29,6 @@ FRAGMENTS = {
         r'^(config IKHEADERS\n'
         r'\ttristate ".*"\n\tdepends on SYSFS\n\thelp\n(?:\t  \S.*\n)+)(?=\n)'),
 
-    # host programs that a configuration asks for; what git ignores of them
-    'scripts/Makefile': Place(
-        r'^hostprogs-always-\$\(CONFIG_SYSTEM_EXTRA_CERTIFICATE\).*\n()'),
-    'scripts/.gitignore': Sorted(r'^/(\S+)\n'),
-
     # last of its directory's tests
     'lib/kunit/Kconfig': Place(r'^()endif # KUNIT$', '%s\n'),
     'lib/kunit/Makefile': Place(
