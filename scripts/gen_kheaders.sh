@@ -9,7 +9,8 @@
 # "manifest" prints what goes into the archive, see gen_kheaders_manifest.pl.
 # "archive" makes ARCHIVE from that, with a makefile of its dependencies beside
 # it in .ARCHIVE.d. kbuild runs both in the objtree and hands over $srctree,
-# $SRCARCH, $TAR, $XZ, $PERL and $KBUILD_BUILD_TIMESTAMP.
+# $SRCARCH, $KBUILD_BUILD_TIMESTAMP and, as far as they are set, $TAR, $XZ, $PERL
+# and $AWK.
 #
 # The same headers give the same bits, whatever the directory, user, umask,
 # locale, time zone, file times and number of processors.
@@ -25,7 +26,8 @@
 #   depth=24    how many earlier matches xz looks at; 48 would be its default,
 #               take 15 % longer and save 0.3 %
 #   2 blocks    keep two processors busy, here and when users unpack; 4 would
-#               cost 1 % in size
+#               cost 1 % in size. As many threads however many processors there
+#               are: with one, xz writes other headers
 #   crc32       because the kernel's own decoder knows no other check
 
 # $srctree comes from kbuild; what is in single quotes is for make or a shell.
@@ -39,6 +41,7 @@ umask 022
 TAR=${TAR:-tar}
 XZ=${XZ:-xz}
 PERL=${PERL:-perl}
+AWK=${AWK:-awk}
 
 blocks=2
 lzma2=preset=6,lc=4,pb=0,depth=24
@@ -79,28 +82,23 @@ need_tools()
 	esac
 }
 
-# paths src|obj: those of that tree
-paths()
-{
-	sed -n "s/^$1 //p" "$manifest"
-}
-
 # The time in the archive, in seconds. One given without a zone is UTC.
 mtime()
 {
-	date -u -d "${KBUILD_BUILD_TIMESTAMP:-$default_mtime}" +%s 2>/dev/null ||
-		fail "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP': date does not understand it"
+	seconds=$(date -u -d "${KBUILD_BUILD_TIMESTAMP:-$default_mtime}" +%s 2>/dev/null) &&
+		[ "$seconds" -ge 0 ] && echo "$seconds" ||
+		fail "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP': not a date since 1970 that date understands"
 }
 
 # What is made here rather than read from a tree goes to $tmp/made.
 make_compile_flags()
 {
-	sed -n 's/^flag //p' "$manifest" >"$tmp/flags"
 	if grep -q '^define ' "$manifest"; then
 		mkdir -p "$tmp/made/${defines%/*}"
 		sed -n 's/^define \([^=]*\)=/#define \1 /p' "$manifest" >"$tmp/made/$defines"
-		printf '%s\n' -include "$defines"
-	fi | cat - "$tmp/flags" >"$tmp/made/compile_flags.txt"
+		printf '%s\n' -include "$defines" >"$tmp/made/compile_flags.txt"
+	fi
+	sed -n 's/^flag //p' "$manifest" >>"$tmp/made/compile_flags.txt"
 }
 
 checksum()
@@ -117,7 +115,8 @@ make_checksummed()
 		[ "$(tail -n 1 "$tmp/$tree/$path")" = "// $(checksum "$tmp/$tree/$path")" ] ||
 			continue
 		mkdir -p "$tmp/made/${path%/*}"
-		scripts/strip_headers <"$tmp/$tree/$path" >"$tmp/made/$path"
+		scripts/strip_headers <"$tmp/$tree/$path" >"$tmp/made/$path" ||
+			fail "$path: stripping it failed: see above"
 		echo '// -' >>"$tmp/made/$path"
 		sum=$(checksum "$tmp/made/$path")
 		sed "\$s/-/$sum/" "$tmp/made/$path" >"$tmp/header"
@@ -125,30 +124,42 @@ make_checksummed()
 	done <"$tmp/atomic"
 }
 
-# What goes in, as TREE/PATH: sorted by PATH, the directory before what is in it.
-# Where two trees have a path, the first one of made, obj and src counts.
-members()
+# Lists what goes in, as TREE/PATH, sorted by PATH, a directory before what is in
+# it. Where two trees have a path, the first one of made, obj and src counts. A
+# file for each step, as a pipe would hide the failure of all but its end.
+list_members()
 {
-	{
-		sed "s:^:made$tab:" "$tmp/paths-made"
-		paths obj | sed "s:^:obj$tab:"
-		paths src | sed "s:^:src$tab:"
-	} | awk -F"$tab" -v OFS="$tab" '{ print $2, $1 }' |
-		tr / '\001' | sort | tr '\001' / |
-		awk -F"$tab" '
-			$1 == path { next }
-			{
-				path = $1
-				count = split(path, part, "/")
-				dir = ""
-				for (i = 1; i < count; i++) {
-					dir = dir part[i] "/"
-					if (!(dir in seen))
-						print $2 "/" dir
-					seen[dir]
+	(cd "$tmp/made" && find . -type f) >"$tmp/found"
+	sed 's:^\./::' "$tmp/found" >"$tmp/paths-made"
+
+	sed "s:\$:${tab}made:" "$tmp/paths-made" >"$tmp/unsorted"
+	sed -n "s:^\(obj\|src\) \(.*\):\2$tab\1:p" "$manifest" >>"$tmp/unsorted"
+	tr / '\001' <"$tmp/unsorted" >"$tmp/keys"
+	sort -o "$tmp/keys" "$tmp/keys"
+	tr '\001' / <"$tmp/keys" >"$tmp/sorted"
+
+	: >"$tmp/directories"
+	(cd "$tmp" && $AWK -F"$tab" '
+		$1 == path { next }
+		{
+			path = $1
+			count = split(path, part, "/")
+			dir = ""
+			for (i = 1; i < count; i++) {
+				dir = dir part[i] "/"
+				if (!(dir in seen)) {
+					print "made/" dir
+					print dir >"directories"
 				}
-				print $2 "/" path
-			}'
+				seen[dir]
+			}
+			print $2 "/" path
+		}' sorted >members)
+	tr '\n' '\0' <"$tmp/members" >"$tmp/members0"
+
+	# Of the directories there are copies: a build adds files to its own.
+	tr '\n' '\0' <"$tmp/directories" >"$tmp/directories0"
+	(cd "$tmp/made" && xargs -0 mkdir -p --) <"$tmp/directories0"
 }
 
 # Writes the tar of all, stripped, to $tmp/tar.
@@ -159,25 +170,21 @@ make_tar()
 	ln -s "$PWD" "$tmp/obj"
 	make_compile_flags
 	make_checksummed
+	list_members
 
-	(cd "$tmp/made" && find . -type f) | sed 's:^\./::' >"$tmp/paths-made"
-	members >"$tmp/members"
+	set --
+	while IFS= read -r path; do
+		set -- "$@" "$path"
+	done <"$tmp/paths-made"
 	{
-		tr '\n' '\0' <"$tmp/members" |
-			$TAR --directory="$tmp" --create --format=ustar --dereference \
-				--hard-dereference --no-recursion --null --files-from=- \
-				--transform='s:^[^/]*/::' --mtime="@$mtime" --owner=0 \
-				--group=0 --numeric-owner --mode=u=rw,go=r,a+X ||
-			: >"$tmp/unread"
-	} | {
-		set --
-		while IFS= read -r path; do
-			set -- "$@" "$path"
-		done <"$tmp/paths-made"
-		scripts/strip_headers --tar "$@" >"$tmp/tar"
-	} || fail "stripping comments failed: see above"
-	[ ! -e "$tmp/unread" ] ||
-		fail "a header could not be read, or changed meanwhile: see above, run make again"
+		$TAR --directory="$tmp" --create --file=- --format=ustar --dereference \
+			--hard-dereference --no-recursion --null --files-from="$tmp/members0" \
+			--transform='s:^[^/]*/::' --mtime="@$mtime" --owner=0 --group=0 \
+			--numeric-owner --mode=u=rw,go=r,a+X,a-s &&
+			: >"$tmp/complete"
+	} | scripts/strip_headers --tar "$@" >"$tmp/tar" && [ -e "$tmp/complete" ] ||
+		fail "a header could not be read and stripped: see above;" \
+			"if it changed meanwhile, run make again"
 }
 
 # Blocks of equal size, in whole KiB.
@@ -186,24 +193,13 @@ block_size()
 	echo $(($(wc -c <"$1") / blocks / 1024 + 1))KiB
 }
 
-# Never one thread: xz writes other headers then.
-threads()
-{
-	n=$(nproc 2>/dev/null || echo 2)
-	echo $((n < 2 ? 2 : n))
-}
-
-# Paths as they stand in a list of prerequisites.
-quote_for_make()
-{
-	sed 's/[][ #:*?]/\\&/g; s/\$/$$/g; s/$/ \\/'
-}
-
+# The makefile of what the archive depends on, with paths quoted for make.
 dependencies()
 {
+	sed 's/[][ #:*?]/\\&/g; s/\$/$$/g; s/$/ \\/; s/^\(obj\|src\)\\ /\1 /' \
+		"$manifest" >"$tmp/quoted"
 	echo "deps_$archive := \\"
-	paths src | quote_for_make | sed 's:^:$(srctree)/:'
-	paths obj | quote_for_make
+	sed -n 's:^obj ::p; s:^src :$(srctree)/:p' "$tmp/quoted"
 	printf '\n%s: $(deps_%s)\n$(deps_%s):\n' "$archive" "$archive" "$archive"
 }
 
@@ -221,8 +217,9 @@ make_archive()
 	mtime=$(mtime)
 	make_tar
 	$XZ --format=xz --check=crc32 --lzma2="$lzma2" \
-		--block-size="$(block_size "$tmp/tar")" --threads="$(threads)" \
-		--memlimit=0 --stdout <"$tmp/tar" >"$tmp/xz"
+		--block-size="$(block_size "$tmp/tar")" --threads="$blocks" \
+		--memlimit=0 --stdout <"$tmp/tar" >"$tmp/xz" ||
+		fail "$XZ failed: see above"
 
 	# A header written to from now on is newer than the archive.
 	touch -r "$tmp/begin" "$tmp/xz"

@@ -39,7 +39,7 @@ my %target;	# path => what the symbolic link holds
 # behind, what editors and patch leave behind.
 my $no_header = qr{
 	^\. | ^(?:Kbuild|Kconfig|Makefile) | ^rustc_cfg$ |
-	\.(?:[acosS]|ko|mod|order|lds|rst)$ | ^\# | ~$ | \.(?:orig|rej|swp)$
+	\.(?:[aos]|ko|mod|order)$ | ^\# | ~$ | \.(?:orig|rej|swp)$
 }x;
 
 # A build writes these anew each time, or with the name of its user and host.
@@ -67,7 +67,7 @@ sub archive_path
 {
 	my ($path) = @_;
 
-	for my $top ($srctree, realpath($srctree), realpath('.')) {
+	for my $top (realpath('.'), $srctree, realpath($srctree)) {
 		return $1 if $path =~ m{^\Q$top\E/+(.+?)/*$};
 	}
 	return undef if $path =~ m{^/};
@@ -126,7 +126,10 @@ sub search
 
 		next if $name =~ $no_header || $volatile{$path} || $pruned{$path};
 
-		lstat "$root/$path" or next;	# gone since readdir
+		unless (lstat "$root/$path") {
+			next if $!{ENOENT};	# gone since readdir
+			fail("$path: $!");
+		}
 		if (-l _) {
 			$link = readlink "$root/$path";
 			stat "$root/$path"
@@ -140,6 +143,8 @@ sub search
 			next unless $name =~ $wanted;
 			fail("'$path': make cannot handle such a name: rename the file")
 				if $path =~ /[[:cntrl:];|%]/;
+			fail("$path: name too long for a tar archive")
+				if length $name > 100 || length $dir > 155;
 			$origin{$path} = $origin;
 			delete $target{$path};
 		} else {

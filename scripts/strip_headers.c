@@ -32,6 +32,8 @@
 
 #define SPDX_TAG	"SPDX-"
 
+#define ALL		(~0U)
+
 #define TAR_BLOCK	512	/* all in an archive comes in these */
 #define TAR_RECORD	10240	/* what its size is a multiple of */
 
@@ -45,12 +47,26 @@ struct lexer {
 	bool open;		/* the line has output, tokens or continuations */
 	bool tokens;		/* the line has tokens */
 	bool directive;		/* the line's first token is # */
-	bool header_name;	/* the next < or " starts a header name */
+	bool first_name;	/* # was the last token */
+	bool keep_comments;	/* up to the end of the line */
+	unsigned int header_names;	/* so many of the next tokens may be one */
 };
 
+/* NUL, too: compilers ignore it, with a warning. */
 static bool is_blank(char c)
 {
-	return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r';
+	return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\0';
+}
+
+static bool is_newline(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
+/* What follows the end of line at @p: LF, CR LF or, as for GCC, CR alone. */
+static const char *after_newline(const struct lexer *lx, const char *p)
+{
+	return p[0] == '\r' && p + 1 < lx->end && p[1] == '\n' ? p + 2 : p + 1;
 }
 
 static bool is_ident(char c)
@@ -70,7 +86,7 @@ static const char *continuation(const struct lexer *lx, const char *p)
 	p++;
 	while (p < lx->end && is_blank(*p))
 		p++;
-	return p < lx->end && *p == '\n' ? p + 1 : NULL;
+	return p < lx->end && is_newline(*p) ? after_newline(lx, p) : NULL;
 }
 
 static const char *skip_continuations(const struct lexer *lx, const char *p)
@@ -88,7 +104,7 @@ static const char *end_of_line(const struct lexer *lx, const char *p)
 {
 	const char *next;
 
-	while (p < lx->end && *p != '\n') {
+	while (p < lx->end && !is_newline(*p)) {
 		next = continuation(lx, p);
 		p = next ? next : p + 1;
 	}
@@ -117,14 +133,14 @@ static const char *end_of_block(const struct lexer *lx, const char *p)
 static const char *end_of_literal(const struct lexer *lx, const char *p,
 				  char quote, bool escapes)
 {
-	while ((p = skip_continuations(lx, p)) < lx->end && *p != '\n') {
+	while ((p = skip_continuations(lx, p)) < lx->end && !is_newline(*p)) {
 		char c = *p++;
 
 		if (c == quote)
 			break;
 		if (c == '\\' && escapes) {
 			p = skip_continuations(lx, p);
-			if (p < lx->end && *p != '\n')
+			if (p < lx->end && !is_newline(*p))
 				p++;
 		}
 	}
@@ -177,8 +193,8 @@ static bool needs_blank(const struct lexer *lx)
 	return !(lx->spliced && lx->out - lx->start > 2 && lx->out[-3] == ' ');
 }
 
-/* Passes the input up to @end on as one token. */
-static void emit_token(struct lexer *lx, const char *end)
+/* Passes the input up to @end on. */
+static void emit(struct lexer *lx, const char *end)
 {
 	size_t len = end - lx->p;
 
@@ -190,7 +206,16 @@ static void emit_token(struct lexer *lx, const char *end)
 	lx->blank = false;
 	lx->spliced = false;
 	lx->open = true;
+}
+
+/* Counts down to where no header name can be any more. */
+static void emit_token(struct lexer *lx, const char *end)
+{
+	if (lx->header_names && lx->header_names != ALL)
+		lx->header_names = *lx->p == '(' ? lx->header_names - 1 : 0;
 	lx->tokens = true;
+	lx->first_name = false;
+	emit(lx, end);
 }
 
 static void emit_continuation(struct lexer *lx, const char *end)
@@ -207,15 +232,20 @@ static void emit_continuation(struct lexer *lx, const char *end)
 
 static void emit_newline(struct lexer *lx)
 {
+	/* Behind a CR that ended a continued line, LF would be part of that end. */
+	if (lx->open && lx->out[-1] == '\r')
+		*lx->out++ = '\r';
 	if (lx->open)
 		*lx->out++ = '\n';
-	lx->p++;
+	lx->p = after_newline(lx, lx->p);
 	lx->blank = false;
 	lx->spliced = false;
 	lx->open = false;
 	lx->tokens = false;
 	lx->directive = false;
-	lx->header_name = false;
+	lx->first_name = false;
+	lx->keep_comments = false;
+	lx->header_names = 0;
 }
 
 /*
@@ -229,9 +259,9 @@ static bool after_backslash(const struct lexer *lx)
 
 static void lex_comment(struct lexer *lx, const char *end)
 {
-	if (after_backslash(lx) ||
+	if (lx->keep_comments || after_backslash(lx) ||
 	    memmem(lx->p, end - lx->p, SPDX_TAG, strlen(SPDX_TAG))) {
-		emit_token(lx, end);
+		emit(lx, end);
 	} else {
 		lx->blank = true;
 		lx->p = end;
@@ -273,8 +303,7 @@ static void lex_quote(struct lexer *lx)
 	if (*lx->p == '"' && after_raw_prefix(lx))
 		end = end_of_raw_string(lx, lx->p + 1);
 	if (!end)
-		end = end_of_literal(lx, lx->p + 1, *lx->p, !lx->header_name);
-	lx->header_name = false;
+		end = end_of_literal(lx, lx->p + 1, *lx->p, !lx->header_names);
 	emit_token(lx, end);
 }
 
@@ -282,33 +311,45 @@ static void lex_less(struct lexer *lx)
 {
 	const char *end = lx->p + 1;
 
-	if (lx->header_name) {
+	if (lx->header_names) {
 		const char *close = end_of_literal(lx, end, '>', false);
 
+		/* Taking a comment of several lines out could bring the > here. */
 		if (close[-1] == '>')
 			end = close;
-		lx->header_name = false;
+		else
+			lx->keep_comments = true;
 	}
 	emit_token(lx, end);
+}
+
+static bool is_one_of(const char *name, size_t len, const char * const *names)
+{
+	while (*names && (len != strlen(*names) || memcmp(name, *names, len)))
+		names++;
+	return *names;
 }
 
 /* In a directive: find out whether a header name may follow. */
 static void lex_ident(struct lexer *lx)
 {
-	static const char * const names[] = {
-		"include", "include_next", "import",
-		"__has_include", "__has_include_next",
+	static const char * const directives[] = {
+		"include", "include_next", "import", NULL
 	};
-	const char *end = lx->p;
-	size_t i;
+	static const char * const operators[] = {
+		"__has_include", "__has_include_next", NULL
+	};
+	bool first_name = lx->first_name;
+	const char *name = lx->p;
+	const char *end = name;
 
 	while (end < lx->end && is_ident(*end))
 		end++;
-	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if ((size_t)(end - lx->p) == strlen(names[i]) &&
-		    !memcmp(lx->p, names[i], end - lx->p))
-			lx->header_name = true;
 	emit_token(lx, end);
+	if (first_name && is_one_of(name, end - name, directives))
+		lx->header_names = ALL;
+	else if (!lx->header_names && is_one_of(name, end - name, operators))
+		lx->header_names = 2;	/* it, or a parenthesis and it */
 }
 
 /* Bytes that mean nothing to us: the greater part, so take them in one go. */
@@ -316,12 +357,22 @@ static void lex_others(struct lexer *lx)
 {
 	const char *end = lx->p + 1;
 
-	if (*lx->p == '#' && !lx->tokens)
-		lx->directive = true;
 	while (end < lx->end && !strchr(" \t\v\f\r\n\\/\"'<#", *end) &&
-	       !(lx->directive && is_ident(*end)))
+	       !(lx->directive && is_ident(*end)) && !lx->header_names)
 		end++;
 	emit_token(lx, end);
+}
+
+/* A # or what stands for it. */
+static void lex_hash(struct lexer *lx, const char *end)
+{
+	bool first = !lx->tokens;
+
+	emit_token(lx, end);
+	if (first) {
+		lx->directive = true;
+		lx->first_name = true;
+	}
 }
 
 /* Returns the length of what it leaves in @out, which has room for @len. */
@@ -331,8 +382,12 @@ static size_t strip(const char *text, size_t len, char *out)
 		.p = text, .end = text + len, .start = out, .out = out,
 	};
 
+	/* A byte order mark is no token. */
+	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
+		emit(&lx, text + 3);
+
 	while (lx.p < lx.end) {
-		if (*lx.p == '\n') {
+		if (is_newline(*lx.p)) {
 			emit_newline(&lx);
 		} else if (is_blank(*lx.p)) {
 			lx.blank = true;
@@ -345,6 +400,10 @@ static size_t strip(const char *text, size_t len, char *out)
 			lex_quote(&lx);
 		} else if (*lx.p == '<') {
 			lex_less(&lx);
+		} else if (*lx.p == '#') {
+			lex_hash(&lx, lx.p + 1);
+		} else if (*lx.p == '%' && lx.p + 1 < lx.end && lx.p[1] == ':') {
+			lex_hash(&lx, lx.p + 2);
 		} else if (lx.directive && is_ident(*lx.p)) {
 			lex_ident(&lx);
 		} else {
@@ -537,7 +596,7 @@ int main(int argc, char **argv)
 			"       %s --tar [PATH...] < TAR\n", argv[0], argv[0]);
 		return 1;
 	}
-	if (fflush(stdout))
+	if (fclose(stdout))
 		die("writing", strerror(errno));
 	return 0;
 }
