@@ -2,6 +2,7 @@
 # Every target is a name for one command; the work is done by scripts in dev/.
 
 export KVER KDIR ARCH V JOBS OUT STEP
+export CCACHE_DIR ?= $(CURDIR)/build/dl/ccache
 
 help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile

@@ -87,7 +87,8 @@ mtime()
 {
 	seconds=$(date -u -d "${KBUILD_BUILD_TIMESTAMP:-$default_mtime}" +%s 2>/dev/null) &&
 		[ "$seconds" -ge 0 ] && echo "$seconds" ||
-		fail "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP': not a date since 1970 that date understands"
+		fail "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP':" \
+			"not a date since 1970 that date understands"
 }
 
 # What is made here rather than read from a tree goes to $tmp/made.
@@ -107,7 +108,7 @@ checksum()
 }
 
 # The generated headers in include/linux/atomic end in their own checksum, for
-# scripts/atomic/check-atomics.sh to find edits. Where it was right, it stays so.
+# ./Kbuild to find edits. Where it was right, it stays so.
 make_checksummed()
 {
 	grep -E '^(src|obj) include/linux/atomic/[^/]*\.h$' "$manifest" >"$tmp/atomic" || :

@@ -8,55 +8,96 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../kselftest.h"
 
 #define KHEADERS "/sys/kernel/kheaders.tar.xz"
 
-/* The process that loaded the module; those it forks are not to unload it. */
-static pid_t kheaders_loader;
+static pid_t kheaders_program;		/* what it forks is not to clean up */
+static pid_t kheaders_group;
+static bool kheaders_was_there;
+static pid_t *kheaders_test;		/* process group of the running test */
 
-static void kheaders_unload(void)
+/*
+ * For FIXTURE_SETUP and for processes that a test starts: they end with their
+ * parent. The harness gives a test a process group of its own.
+ */
+static inline void kheaders_end_with_parent(void)
 {
-	if (kheaders_loader == getpid())
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getpgrp() != kheaders_group)
+		*kheaders_test = getpgrp();
+}
+
+static void kheaders_restore(void)
+{
+	if (kheaders_program != getpid())
+		return;
+	if (!kheaders_was_there)
 		syscall(SYS_delete_module, "kheaders", O_NONBLOCK);
+	else if (access(KHEADERS, F_OK) && !vfork())
+		_exit(execlp("modprobe", "modprobe", "kheaders", NULL));
+	while (waitpid(-1, NULL, 0) > 0)
+		;
 }
 
 static void kheaders_interrupted(int signal_number)
 {
-	kheaders_unload();
+	if (kheaders_program == getpid() && *kheaders_test) {
+		kill(-*kheaders_test, SIGKILL);
+		while (waitpid(-1, NULL, 0) > 0)
+			;
+	}
+	kheaders_restore();
 	signal(signal_number, SIG_DFL);
 	raise(signal_number);
 }
 
+static void kheaders_skip(const char *why)
+{
+	printf("TAP version 13\n1..0 # SKIP %s\n", why);
+	exit(KSFT_SKIP);
+}
+
 static __attribute__((constructor)) void kheaders_load(void)
 {
+	const char *path = getenv("PATH");
+	char more_path[4096];
 	sigset_t signals, before;
 
-	if (!access(KHEADERS, F_OK))
-		return;
+	/* modprobe is where the PATH of an ordinary user may not lead. */
+	snprintf(more_path, sizeof(more_path), "%s:/usr/sbin:/sbin", path ? path : "");
+	setenv("PATH", more_path, 1);
 
-	if (getuid()) {
-		printf("1..0 # SKIP no " KHEADERS ", and only root can load the module\n");
-		exit(KSFT_SKIP);
-	}
+	kheaders_test = mmap(NULL, sizeof(*kheaders_test), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kheaders_test == MAP_FAILED)
+		exit(KSFT_FAIL);
 
-	/* From now on an interruption has to wait until it can be undone. */
+	kheaders_was_there = !access(KHEADERS, F_OK);
+	if (!kheaders_was_there && getuid())
+		kheaders_skip("no " KHEADERS ", and only root can load the module");
+
+	/* An interruption has to wait until it can be undone. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, &before);
-	if (system("modprobe -q kheaders") || access(KHEADERS, F_OK)) {
-		printf("1..0 # SKIP this kernel has no kheaders\n");
-		exit(KSFT_SKIP);
-	}
-	kheaders_loader = getpid();
-	atexit(kheaders_unload);
+	if (!kheaders_was_there &&
+	    (system("modprobe -q kheaders") || access(KHEADERS, F_OK)))
+		kheaders_skip("this kernel has no kheaders");
+	kheaders_program = getpid();
+	kheaders_group = getpgrp();
+	atexit(kheaders_restore);
 	signal(SIGHUP, kheaders_interrupted);
 	signal(SIGINT, kheaders_interrupted);
 	signal(SIGTERM, kheaders_interrupted);

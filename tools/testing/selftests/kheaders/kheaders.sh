@@ -5,6 +5,8 @@
 # KTAP and leaves things as they were, also when interrupted.
 
 export LC_ALL=C
+# where rmmod is, and an ordinary user's PATH does not lead
+export PATH="$PATH:/usr/sbin:/sbin"
 archive=/sys/kernel/kheaders.tar.xz
 
 number=0
@@ -71,4 +73,4 @@ if [ ! -e "$archive" ]; then
 	loaded=yes
 	modprobe -q kheaders || { loaded=; skip_all "this kernel has no kheaders"; }
 fi
-tmp=$(mktemp -d)
+tmp=$(mktemp -d) || exit 1

@@ -46,6 +46,7 @@ FIXTURE_SETUP(mapping)
 	size_t done;
 	ssize_t count;
 
+	kheaders_end_with_parent();
 	self->flags = variant->flags;
 	self->page = sysconf(_SC_PAGESIZE);
 	self->fd = open(KHEADERS, O_RDONLY);

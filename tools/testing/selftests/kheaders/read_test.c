@@ -40,6 +40,7 @@ FIXTURE_SETUP(archive)
 	size_t done;
 	ssize_t count;
 
+	kheaders_end_with_parent();
 	self->page = sysconf(_SC_PAGESIZE);
 	self->fd = open(KHEADERS, O_RDONLY);
 	ASSERT_LE(0, self->fd);
