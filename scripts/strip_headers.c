@@ -532,14 +532,7 @@ static void write_head(struct tar_head *head, size_t size)
 	write_out(head, sizeof(*head));
 }
 
-static bool is_listed(const char *path, char **list)
-{
-	while (*list && strcmp(*list, path))
-		list++;
-	return *list;
-}
-
-static void strip_tar(char **untouched)
+static void strip_tar(const char * const *untouched)
 {
 	char digits[sizeof(((struct tar_head *)NULL)->size) + 1] = "";
 	char path[sizeof(((struct tar_head *)NULL)->prefix) + 1 +
@@ -565,7 +558,7 @@ static void strip_tar(char **untouched)
 			out = grow(out, room);
 		}
 		read_tar(text, len);
-		if (is_listed(path, untouched))
+		if (is_one_of(path, strlen(path), untouched))
 			memcpy(out, text, size);
 		else
 			size = strip(text, size, out);
@@ -590,7 +583,7 @@ int main(int argc, char **argv)
 	if (argc == 1) {
 		strip_header();
 	} else if (!strcmp(argv[1], "--tar")) {
-		strip_tar(argv + 2);
+		strip_tar((const char * const *)argv + 2);
 	} else {
 		fprintf(stderr, "usage: %s < HEADER\n"
 			"       %s --tar [PATH...] < TAR\n", argv[0], argv[0]);

@@ -37,16 +37,27 @@ static inline void kheaders_end_with_parent(void)
 		*kheaders_test = getpgrp();
 }
 
+/* True if the archive is there, maybe with a module loaded for that. */
+static bool kheaders_load(void)
+{
+	return !access(KHEADERS, F_OK) ||
+		(!system("modprobe -q kheaders") && !access(KHEADERS, F_OK));
+}
+
+/* Returns 0, or -1 with errno. */
+static int kheaders_unload(void)
+{
+	return syscall(SYS_delete_module, "kheaders", O_NONBLOCK);
+}
+
 static void kheaders_restore(void)
 {
 	if (kheaders_program != getpid())
 		return;
-	if (!kheaders_was_there)
-		syscall(SYS_delete_module, "kheaders", O_NONBLOCK);
-	else if (access(KHEADERS, F_OK) && !vfork())
-		_exit(execlp("modprobe", "modprobe", "kheaders", NULL));
-	while (waitpid(-1, NULL, 0) > 0)
-		;
+	if (kheaders_was_there)
+		kheaders_load();
+	else
+		kheaders_unload();
 }
 
 static void kheaders_interrupted(int signal_number)
@@ -67,7 +78,7 @@ static void kheaders_skip(const char *why)
 	exit(KSFT_SKIP);
 }
 
-static __attribute__((constructor)) void kheaders_load(void)
+static __attribute__((constructor)) void kheaders_begin(void)
 {
 	const char *path = getenv("PATH");
 	char more_path[4096];
@@ -92,8 +103,7 @@ static __attribute__((constructor)) void kheaders_load(void)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, &before);
-	if (!kheaders_was_there &&
-	    (system("modprobe -q kheaders") || access(KHEADERS, F_OK)))
+	if (!kheaders_load())
 		kheaders_skip("this kernel has no kheaders");
 	kheaders_program = getpid();
 	kheaders_group = getpgrp();

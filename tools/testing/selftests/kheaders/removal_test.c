@@ -40,17 +40,6 @@ static const char *irremovable(void)
 	return getuid() ? "only root can remove the module" : NULL;
 }
 
-static bool load(void)
-{
-	return !access(KHEADERS, F_OK) ||
-		(!system("modprobe -q kheaders") && !access(KHEADERS, F_OK));
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "kheaders", O_NONBLOCK);
-}
-
 static long kb(const char *name)
 {
 	FILE *meminfo = fopen("/proc/meminfo", "r");
@@ -77,7 +66,7 @@ FIXTURE_SETUP(removal)
 
 	kheaders_end_with_parent();
 	/* A test that failed may have left it unloaded. */
-	ASSERT_TRUE(load());
+	ASSERT_TRUE(kheaders_load());
 	fd = open(KHEADERS, O_RDONLY);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, fstat(fd, &status));
@@ -161,7 +150,7 @@ TEST_F_TIMEOUT(removal, one_by_one, 120)
 	first.iov_len = page;
 	EXPECT_EQ(page, vmsplice(ends[1], &first, 1, 0));
 
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, kheaders_unload());
 	EXPECT_EQ(0, pages_left(address));
 	EXPECT_EQ(-1, read(fd, buffer, sizeof(buffer)));
 	EXPECT_EQ(ENODEV, errno);
@@ -175,7 +164,7 @@ TEST_F_TIMEOUT(removal, one_by_one, 120)
 	EXPECT_EQ(0, memcmp(spliced, reference, page));
 
 	/* The old mapping and descriptor stay as they are, new ones work. */
-	ASSERT_TRUE(load());
+	ASSERT_TRUE(kheaders_load());
 	EXPECT_EQ(0, pages_left(address));
 	EXPECT_EQ(-1, read(fd, buffer, sizeof(buffer)));
 	EXPECT_EQ(ENODEV, errno);
@@ -410,9 +399,9 @@ static void work(int id)
 static void rounds(struct __test_metadata *_metadata, int number)
 {
 	while (number--) {
-		ASSERT_TRUE(load());
+		ASSERT_TRUE(kheaders_load());
 		sleep_ms(ROUND_MS);
-		ASSERT_EQ(0, unload());
+		ASSERT_EQ(0, kheaders_unload());
 		count(&shared->removals);
 		sleep_ms(number % 4 * 5);
 	}
@@ -430,7 +419,7 @@ TEST_F_TIMEOUT(removal, all_at_once, 400)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, shared);
 
-	ASSERT_EQ(0, unload());
+	ASSERT_EQ(0, kheaders_unload());
 	rounds(_metadata, WARM_UP);
 	vmalloc = kb("VmallocUsed");
 	available = kb("MemAvailable");
@@ -462,7 +451,7 @@ TEST_F_TIMEOUT(removal, all_at_once, 400)
 	EXPECT_GE(vmalloc + VMALLOC_KB, kb("VmallocUsed"));
 	/* Were an archive left behind each time, or half of one, this would show. */
 	EXPECT_LE(available - (long)(size >> 10) * ROUNDS / 4, kb("MemAvailable"));
-	EXPECT_TRUE(load());
+	EXPECT_TRUE(kheaders_load());
 }
 
 TEST_HARNESS_MAIN
