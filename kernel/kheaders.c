@@ -6,6 +6,7 @@
  * Documentation/ABI/testing/sysfs-kernel-kheaders.
  */
 
+#include <linux/highmem.h>
 #include <linux/init.h>
 #include <linux/kobject.h>
 #include <linux/mm.h>
@@ -16,23 +17,28 @@
 #include "kheaders_data.h"
 
 /*
- * The archive fills whole pages, the last one up with zeros, so that user space
- * can map them. What follows is for scripts/extract-kheaders, which looks for
- * the marker in an image or module: how far back the archive starts, and its
- * size in bytes.
+ * User space can map the archive, so it begins at a page. A module shares its
+ * .rodata with other things, .data..ro_after_init is for the archive alone.
+ */
+#ifdef MODULE
+#define KHEADERS_SECTION ".data..ro_after_init, \"aw\""
+#else
+#define KHEADERS_SECTION ".rodata.kheaders, \"a\""
+#endif
+
+/*
+ * What follows the archive is for scripts/extract-kheaders, which looks for the
+ * marker in an image or module: the number of bytes before it.
  */
 asm (
-"	.pushsection .rodata.kheaders, \"a\"\n"
+"	.pushsection " KHEADERS_SECTION "\n"
 "	.p2align " __stringify(PAGE_SHIFT) "\n"
 "	.global kernel_headers_data\n"
 "kernel_headers_data:\n"
 "	.incbin \"kernel/kheaders_data.tar.xz\"\n"
 "	.global kernel_headers_data_end\n"
 "kernel_headers_data_end:\n"
-"	.p2align " __stringify(PAGE_SHIFT) ", 0\n"
-"kheaders_marker:\n"
 "	.ascii \"kheaders.tar.xz:\"\n"
-"	.quad kheaders_marker - kernel_headers_data\n"
 "	.quad kernel_headers_data_end - kernel_headers_data\n"
 "	.popsection\n"
 );
@@ -57,15 +63,21 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 	 (IS_ENABLED(CONFIG_UML) || IS_ENABLED(CONFIG_XIP_KERNEL) ||	\
 	  IS_ENABLED(CONFIG_SPARC64) || IS_ENABLED(CONFIG_IA64)))
 
-/* Returns the page of the archive with a reference for the caller. */
-static struct page *kheaders_get_page(const char *addr)
+/*
+ * Returns the page that starts at the offset, with a reference for the caller,
+ * or NULL if there is no memory. In the last one other things follow the
+ * archive, so that is a copy, too, filled up with zeros.
+ */
+static struct page *kheaders_get_page(unsigned long offset)
 {
+	const char *addr = kernel_headers_data + offset;
+	size_t size = min(KHEADERS_SIZE - offset, PAGE_SIZE);
 	struct page *page;
 
-	if (KHEADERS_COPIES) {
-		page = alloc_page(GFP_KERNEL);
+	if (KHEADERS_COPIES || size < PAGE_SIZE) {
+		page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 		if (page)
-			memcpy(page_address(page), addr, PAGE_SIZE);
+			memcpy_to_page(page, 0, addr, size);
 		return page;
 	}
 
@@ -73,19 +85,18 @@ static struct page *kheaders_get_page(const char *addr)
 		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
 	else
 		page = vmalloc_to_page(addr);
-	if (page)
-		get_page(page);
+	get_page(page);
 	return page;
 }
 
 static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
-				    unsigned long user_addr, const char *addr)
+				    unsigned long user_addr, pgoff_t pgoff)
 {
-	struct page *page = kheaders_get_page(addr);
+	struct page *page = kheaders_get_page(pgoff << PAGE_SHIFT);
 	vm_fault_t ret;
 
 	if (!page)
-		return KHEADERS_COPIES ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+		return VM_FAULT_OOM;
 	ret = vmf_insert_page(vma, user_addr, page);
 	put_page(page);
 	return ret;
@@ -101,16 +112,15 @@ static vm_fault_t kheaders_fault(struct vm_fault *vmf)
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long user_addr = vmf->address & PAGE_MASK;
 	unsigned long pages = (vma->vm_end - user_addr) >> PAGE_SHIFT;
-	const char *addr = kernel_headers_data + (vmf->pgoff << PAGE_SHIFT);
+	pgoff_t pgoff = vmf->pgoff;
 	vm_fault_t ret;
 
-	ret = kheaders_map_page(vma, user_addr, addr);
+	ret = kheaders_map_page(vma, user_addr, pgoff);
 
 	/* Most users read on: spare them the next faults. */
 	for (pages = min(pages, 16UL); ret == VM_FAULT_NOPAGE && --pages;) {
 		user_addr += PAGE_SIZE;
-		addr += PAGE_SIZE;
-		if (kheaders_map_page(vma, user_addr, addr) != VM_FAULT_NOPAGE)
+		if (kheaders_map_page(vma, user_addr, ++pgoff) != VM_FAULT_NOPAGE)
 			break;
 	}
 	return ret;
