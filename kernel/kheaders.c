@@ -17,8 +17,9 @@
 #include "kheaders_data.h"
 
 /*
- * User space can map the archive, so it begins at a page. A module shares its
- * .rodata with other things, .data..ro_after_init is for the archive alone.
+ * User space can map the archive, so it begins at a page. In a module that
+ * leaves the rest of .rodata a page on either side; in .data..ro_after_init
+ * there is at most a jump table.
  */
 #ifdef MODULE
 #define KHEADERS_SECTION ".data..ro_after_init, \"aw\""
@@ -28,7 +29,8 @@
 
 /*
  * What follows the archive is for scripts/extract-kheaders, which looks for the
- * marker in an image or module: the number of bytes before it.
+ * marker in an image or module: the number of bytes before it. As text it is
+ * the same for every assembler and machine.
  */
 asm (
 "	.pushsection " KHEADERS_SECTION "\n"
@@ -38,8 +40,7 @@ asm (
 "	.incbin \"kernel/kheaders_data.tar.xz\"\n"
 "	.global kernel_headers_data_end\n"
 "kernel_headers_data_end:\n"
-"	.ascii \"kheaders.tar.xz:\"\n"
-"	.quad kernel_headers_data_end - kernel_headers_data\n"
+"	.ascii \"kheaders.tar.xz:" __stringify(KHEADERS_SIZE) "\\n\"\n"
 "	.popsection\n"
 );
 
@@ -65,8 +66,8 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 
 /*
  * Returns the page that starts at the offset, with a reference for the caller,
- * or NULL if there is no memory. In the last one other things follow the
- * archive, so that is a copy, too, filled up with zeros.
+ * or NULL if there is none. In the last one other things follow the archive, so
+ * that is a copy, too, filled up with zeros.
  */
 static struct page *kheaders_get_page(unsigned long offset)
 {
@@ -75,7 +76,7 @@ static struct page *kheaders_get_page(unsigned long offset)
 	struct page *page;
 
 	if (KHEADERS_COPIES || size < PAGE_SIZE) {
-		page = alloc_page(GFP_KERNEL | __GFP_ZERO);
+		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 		if (page)
 			memcpy_to_page(page, 0, addr, size);
 		return page;
@@ -85,7 +86,8 @@ static struct page *kheaders_get_page(unsigned long offset)
 		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
 	else
 		page = vmalloc_to_page(addr);
-	get_page(page);
+	if (page)
+		get_page(page);
 	return page;
 }
 
@@ -96,7 +98,7 @@ static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
 	vm_fault_t ret;
 
 	if (!page)
-		return VM_FAULT_OOM;
+		return VM_FAULT_SIGBUS;
 	ret = vmf_insert_page(vma, user_addr, page);
 	put_page(page);
 	return ret;
