@@ -131,7 +131,7 @@ is_ebpf()
 
 compile_c()
 {
-	"$1" @compile_flags.txt -O2 -c "$tmp/kernel.c" -o "$tmp/kernel.o" &&
+	gcc @compile_flags.txt -O2 -c "$tmp/kernel.c" -o "$tmp/kernel.o" &&
 		grep -q "release $(uname -r)" "$tmp/kernel.o"
 }
 
@@ -164,7 +164,7 @@ with()
 	fi
 }
 
-plan 8
+plan 7
 check "cat | tar -xJ" unpack
 cd "$tmp/headers" || exit 1
 write_sources
@@ -175,8 +175,7 @@ if [ -r /proc/config.gz ]; then
 else
 	skip "of this configuration" "no /proc/config.gz"
 fi
-with gcc "gcc compiles C" compile_c gcc
-with clang "clang compiles C" compile_c clang
+with gcc "gcc compiles C" compile_c
 with clang "clang --target=bpf compiles eBPF" compile_ebpf
 with clang "clang compiles kernel structures to eBPF" compile_ebpf_by_way_of_machine
 finish
