@@ -2,9 +2,6 @@
 # Every target is a name for one command; the work is done by scripts in dev/.
 
 export KVER KDIR ARCH V JOBS OUT STEP
-export CCACHE_DIR ?= $(CURDIR)/build/dl/ccache
-# Run the preprocessor once, not twice: what is new compiles 1.4 times as fast.
-export CCACHE_DEPEND ?= 1
 
 help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
