@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Every target is a name for one command; the work is done by scripts in dev/.
 
-export KVER KDIR ARCH V JOBS OUT STEP
+export KVER KDIR ARCH V JOBS OUT STEP AGAIN
 
 help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
@@ -24,6 +24,7 @@ help:
 # OUT=directory      where patch writes to
 # ARCH=x86_64        architecture to build for
 # STEP=name          run this step of check only
+# AGAIN=1            run what passed before and has not changed, too
 # JOBS=2             processors to use
 # V=1                show every command
 
