@@ -210,6 +210,8 @@ make_archive()
 	trap 'rm -rf "$tmp"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
+	trap 'exit 131' QUIT
+	trap 'exit 141' PIPE
 	trap 'exit 143' TERM
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
@@ -233,7 +235,7 @@ case ${1-} in
 manifest)
 	shift
 	need_tools
-	exec "$PERL" "$srctree/scripts/gen_kheaders_manifest.pl" "$@"
+	exec $PERL "$srctree/scripts/gen_kheaders_manifest.pl" "$@"
 	;;
 archive)
 	[ $# = 3 ] || fail "archive takes a manifest and an archive"

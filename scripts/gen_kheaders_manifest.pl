@@ -19,8 +19,9 @@
 #	src PATH	a file of the source tree
 #	obj PATH	a file of the build; wins over a source file of that path
 #	link PATH -> TARGET
-#			a symbolic link among them: it is followed, and noted so
-#			that the manifest changes when it is pointed elsewhere
+#			a symbolic link among them, and where all links on the
+#			way end: it is followed, and noted so that the manifest
+#			changes when one of them is pointed elsewhere
 #
 # Paths are sorted. A dangling link, a loop of links and a name that no list or
 # makefile can hold are errors.
@@ -33,7 +34,8 @@ my $srctree = $ENV{srctree} // '.';
 my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild');
 
 my %origin;	# path => 'src' or 'obj'
-my %target;	# path => what the symbolic link holds
+my %target;	# path => where the symbolic link ends
+my @included;	# what -include names
 
 # Files that lie among headers and are none: kbuild's own, what compilers leave
 # behind, what editors and patch leave behind.
@@ -53,7 +55,8 @@ my %pruned = map { $_ => 1 } qw(include/config include/ksym);
 my $dialect = qr{
 	^-std= | ^-nostdinc$ |
 	^-f(?:no-)?(?:short-wchar|short-enums|unsigned-char|signed-char|
-		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$
+		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$ |
+	^-m(?:32|x32|big-endian)$
 }x;
 
 sub fail
@@ -62,25 +65,25 @@ sub fail
 }
 
 # The path in the archive of a file or directory named to the compiler; undef
-# for one outside the trees.
+# for one outside the trees, and for a tree as a whole.
 sub archive_path
 {
 	my ($path) = @_;
 
-	for my $top (realpath('.'), $srctree, realpath($srctree)) {
-		return $1 if $path =~ m{^\Q$top\E/+(.+?)/*$};
+	# One tree may be inside the other.
+	for my $top (sort { length $b <=> length $a }
+		     $srctree, realpath($srctree), realpath('.')) {
+		last if $path =~ s{^\Q$top\E/+(?=.)}{};
 	}
-	return undef if $path =~ m{^/};
 	$path =~ s{^(?:\./+)+|/+$}{}g;
-	fail("-I$path: the include path leads out of the kernel tree")
-		if $path =~ m{^(?:\.\.?(?:/|$)|$)};
+	return undef if $path =~ m{^/|^\.?$} || "/$path/" =~ m{/\.\./};
 	return $path;
 }
 
 # Returns the lines for the flags, and the include path.
 sub read_flags
 {
-	my (@lines, @dirs, %seen);
+	my (@lines, @dirs, %seen, %last);
 
 	while (defined(my $flag = shift @_)) {
 		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
@@ -91,12 +94,16 @@ sub read_flags
 				unless $seen{"-$1$dir"}++;
 		} elsif ($flag =~ /^-(include|imacros)$/) {
 			my $path = archive_path(shift @_);
-			push @lines, $flag, $path if defined $path;
+			next unless defined $path;
+			push @lines, $flag, $path;
+			push @included, $path;
 		} elsif ($flag =~ /^-([DU])(.*)/s) {
-			my $macro = length $2 ? $2 : shift @_;
+			my $macro = "$1" . (length $2 ? $2 : shift @_);
 			# make W=1 is about warnings, not about what headers say.
-			next if $macro =~ /^KBUILD_EXTRA_WARN/ || $seen{"-$1$macro"}++;
-			push @lines, "-$1$macro";
+			next if $macro =~ /^DKBUILD_EXTRA_WARN/;
+			my ($name) = $macro =~ /^.([^=(]*)/;
+			push @lines, "-$macro" unless ($last{$name} // '') eq $macro;
+			$last{$name} = $macro;
 		} elsif ($flag =~ $dialect) {
 			push @lines, $flag unless $seen{$flag}++;
 		}
@@ -122,7 +129,6 @@ sub search
 	push @parents, $id;
 	for my $name (readdir $handle) {
 		my $path = "$dir/$name";
-		my $link;
 
 		next if $name =~ $no_header || $volatile{$path} || $pruned{$path};
 
@@ -130,10 +136,10 @@ sub search
 			next if $!{ENOENT};	# gone since readdir
 			fail("$path: $!");
 		}
-		if (-l _) {
-			$link = readlink "$root/$path";
-			stat "$root/$path"
-				or fail("$path: dangling symbolic link to $link");
+		my $is_link = -l _;
+		if ($is_link && !stat "$root/$path") {
+			next unless $name =~ $wanted;
+			fail("$path: dangling symbolic link to " . readlink "$root/$path");
 		}
 		if (-d _) {
 			# Stale leftovers must not stand in for what this build generates.
@@ -142,7 +148,7 @@ sub search
 		} elsif (-f _) {
 			next unless $name =~ $wanted;
 			fail("'$path': make cannot handle such a name: rename the file")
-				if $path =~ /[[:cntrl:];|%]/;
+				if $path =~ m{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)};
 			fail("$path: name too long for a tar archive")
 				if length $name > 100 || length $dir > 155;
 			$origin{$path} = $origin;
@@ -150,9 +156,17 @@ sub search
 		} else {
 			fail("$path: neither a file nor a directory");
 		}
-		$target{$path} = $link if defined $link;
+		note_link($root, $path) if $is_link;
 	}
 	closedir $handle;
+}
+
+sub note_link
+{
+	my ($root, $path) = @_;
+	my $top = realpath($root);
+
+	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
 }
 
 my ($flags, $include_path) = read_flags(@ARGV);
@@ -164,8 +178,14 @@ for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
 }
 my $out_of_tree = realpath($srctree) ne realpath('.');
 for my $dir (@tops) {
-	search($srctree, 'src', $dir) if $out_of_tree;
-	search('.', 'obj', $dir);
+	for my $root ($out_of_tree ? $srctree : (), '.') {
+		search($root, $root eq '.' ? 'obj' : 'src', $dir);
+		note_link($root, $dir) if -l "$root/$dir";
+	}
+}
+for my $path (@included) {
+	$origin{$path} //= 'obj' if -f $path;
+	$origin{$path} //= 'src' if -f "$srctree/$path";
 }
 fail("$srctree: no headers found: is this a kernel tree?") unless %origin;
 
