@@ -38,13 +38,13 @@ asm (
 "	.global kernel_headers_data\n"
 "kernel_headers_data:\n"
 "	.incbin \"kernel/kheaders_data.tar.xz\"\n"
-"	.global kernel_headers_data_end\n"
-"kernel_headers_data_end:\n"
 "	.ascii \"kheaders.tar.xz:" __stringify(KHEADERS_SIZE) "\\n\"\n"
 "	.popsection\n"
 );
 
 extern const char kernel_headers_data[];
+
+#define KHEADERS_PAGES DIV_ROUND_UP(KHEADERS_SIZE, PAGE_SIZE)
 
 static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 #ifdef KHEADERS_HAVE_CONST_BIN_ATTR_READ
@@ -65,12 +65,13 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 	  IS_ENABLED(CONFIG_SPARC64) || IS_ENABLED(CONFIG_IA64)))
 
 /*
- * Returns the page that starts at the offset, with a reference for the caller,
- * or NULL if there is none. In the last one other things follow the archive, so
- * that is a copy, too, filled up with zeros.
+ * Returns a page of the archive with a reference for the caller, or NULL if
+ * there is no memory for a copy. In the last page other things follow the
+ * archive, so that is a copy, too, filled up with zeros.
  */
-static struct page *kheaders_get_page(unsigned long offset)
+static struct page *kheaders_get_page(pgoff_t pgoff)
 {
+	unsigned long offset = pgoff << PAGE_SHIFT;
 	const char *addr = kernel_headers_data + offset;
 	size_t size = min(KHEADERS_SIZE - offset, PAGE_SIZE);
 	struct page *page;
@@ -86,19 +87,22 @@ static struct page *kheaders_get_page(unsigned long offset)
 		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
 	else
 		page = vmalloc_to_page(addr);
-	if (page)
-		get_page(page);
+	get_page(page);
 	return page;
 }
 
 static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
 				    unsigned long user_addr, pgoff_t pgoff)
 {
-	struct page *page = kheaders_get_page(pgoff << PAGE_SHIFT);
+	struct page *page;
 	vm_fault_t ret;
 
-	if (!page)
+	if (pgoff >= KHEADERS_PAGES)
 		return VM_FAULT_SIGBUS;
+
+	page = kheaders_get_page(pgoff);
+	if (!page)
+		return VM_FAULT_OOM;
 	ret = vmf_insert_page(vma, user_addr, page);
 	put_page(page);
 	return ret;
@@ -119,8 +123,12 @@ static vm_fault_t kheaders_fault(struct vm_fault *vmf)
 
 	ret = kheaders_map_page(vma, user_addr, pgoff);
 
-	/* Most users read on: spare them the next faults. */
-	for (pages = min(pages, 16UL); ret == VM_FAULT_NOPAGE && --pages;) {
+	/*
+	 * Most users read on: spare them the next faults, where that takes no
+	 * memory.
+	 */
+	pages = KHEADERS_COPIES ? 1 : min(pages, 16UL);
+	while (ret == VM_FAULT_NOPAGE && --pages) {
 		user_addr += PAGE_SIZE;
 		if (kheaders_map_page(vma, user_addr, ++pgoff) != VM_FAULT_NOPAGE)
 			break;
@@ -140,12 +148,11 @@ static int kheaders_mmap(struct file *file, struct kobject *kobj,
 #endif
 			 struct vm_area_struct *vma)
 {
-	unsigned long pages = PAGE_ALIGN(attr->size) >> PAGE_SHIFT;
-
 	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
 		return -EACCES;
 
-	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
+	if (vma->vm_pgoff >= KHEADERS_PAGES ||
+	    vma_pages(vma) > KHEADERS_PAGES - vma->vm_pgoff)
 		return -EINVAL;
 
 #ifdef KHEADERS_HAVE_VM_FLAGS_CLEAR

@@ -677,30 +677,28 @@ static void kheaders_configuration(struct kunit *test)
 	} while (expected_len);
 }
 
-/* A mapping that is in no address space, as far as callbacks look at it. */
-struct mapping {
-	struct mm_struct mm;
-	struct vm_area_struct vma;
-};
-
+/* A mapping in an address space of its own, as far as callbacks look at it. */
 static struct vm_area_struct *new_vma(struct kunit *test, unsigned long pgoff,
 				      unsigned long pages, unsigned long flags)
 {
-	struct mapping *mapping;
+	struct vm_area_struct *vma;
+	struct mm_struct *mm;
 
-	mapping = kunit_kzalloc(test, sizeof(*mapping), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mapping);
+	mm = kunit_kzalloc(test, sizeof(*mm), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mm);
+	init_rwsem(&mm->mmap_lock);
 
-	init_rwsem(&mapping->mm.mmap_lock);
-	mapping->vma.vm_mm = &mapping->mm;
-	mapping->vma.vm_end = pages << PAGE_SHIFT;
-	mapping->vma.vm_pgoff = pgoff;
+	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, vma);
+	vma->vm_mm = mm;
+	vma->vm_end = pages << PAGE_SHIFT;
+	vma->vm_pgoff = pgoff;
 #ifdef KHEADERS_HAVE_VM_FLAGS_CLEAR
-	vm_flags_init(&mapping->vma, flags);
+	vm_flags_init(vma, flags);
 #else
-	mapping->vma.vm_flags = flags;
+	vma->vm_flags = flags;
 #endif
-	return &mapping->vma;
+	return vma;
 }
 
 static int kheaders_mmap(struct kunit *test, struct vm_area_struct *vma)
