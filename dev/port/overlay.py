@@ -60,8 +60,7 @@ def git(cwd, *args, env=None, ok=False):
 def overlay():
     """path -> File of everything that belongs into a kernel tree."""
     if os.path.exists(os.path.join(ROOT, '.git')):
-        paths = git(ROOT, '-c', 'safe.directory=' + ROOT, 'ls-files', '-zco',
-                    '--exclude-standard').split('\0')
+        paths = git(ROOT, '-c', 'safe.directory=' + ROOT, 'ls-files', '-z').split('\0')
     else:
         paths = [os.path.relpath(os.path.join(d, f), ROOT)
                  for d, _, files in os.walk(ROOT) for f in files]
