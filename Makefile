@@ -12,6 +12,7 @@ help:
 # make check-kunit   runs the KUnit suite under User Mode Linux
 # make check-mutations  proves that the suite notices mistakes
 # make check-vm      runs the tests that boot a kernel
+# make check-long    runs what takes too long for check, such as KASAN
 # make apply         puts the feature into the kernel tree KDIR
 # make unapply       takes it out again
 # make patch         writes a series for KDIR into the directory OUT
@@ -46,6 +47,9 @@ check-mutations:
 check-vm:
 	@dev/check vm
 
+check-long:
+	@dev/check long
+
 apply unapply:
 	@dev/port/port $@ "$(KDIR)"
 
@@ -61,4 +65,4 @@ clean:
 distclean:
 	@rm -rf build
 
-.PHONY: help demo check check-host check-kunit check-mutations check-vm apply unapply patch bench clean distclean
+.PHONY: help demo check check-host check-kunit check-mutations check-vm check-long apply unapply patch bench clean distclean
