@@ -7,7 +7,7 @@ help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
 
 # make demo          shows the whole story in a virtual machine
-# make check         runs every test
+# make check         runs the tests, on all three kernels
 # make check-host    runs the tests that need no kernel build
 # make check-kunit   runs the KUnit suite under User Mode Linux
 # make check-mutations  proves that the suite notices mistakes
