@@ -17,9 +17,10 @@
 #include "kheaders_data.h"
 
 /*
- * User space can map the archive, so it begins at a page. In a module that
- * leaves the rest of .rodata a page on either side; in .data..ro_after_init
- * there is at most a jump table.
+ * User space can map the archive, so it begins at a page. In a module's .rodata
+ * that would leave other data a page on either side. With .data..ro_after_init
+ * only jump labels share pages, and there are none here, which is why this does
+ * without get_page().
  */
 #ifdef MODULE
 #define KHEADERS_SECTION ".data..ro_after_init, \"aw\""
@@ -58,54 +59,44 @@ static ssize_t kheaders_read(struct file *file, struct kobject *kobj,
 				       attr->size);
 }
 
-/* Where processes cannot map pages of the kernel's image, they get copies. */
-#define KHEADERS_COPIES							\
+/*
+ * The pages from this one on are copies: the last page, where other things
+ * follow the archive, and all of them where processes cannot map pages of the
+ * kernel's image.
+ */
+#define KHEADERS_FIRST_COPY						\
 	(IS_BUILTIN(CONFIG_IKHEADERS) &&				\
 	 (IS_ENABLED(CONFIG_UML) || IS_ENABLED(CONFIG_XIP_KERNEL) ||	\
-	  IS_ENABLED(CONFIG_SPARC64) || IS_ENABLED(CONFIG_IA64)))
+	  IS_ENABLED(CONFIG_SPARC64) || IS_ENABLED(CONFIG_IA64)) ?	\
+	 0 : KHEADERS_SIZE / PAGE_SIZE)
 
-/*
- * Returns a page of the archive with a reference for the caller, or NULL if
- * there is no memory for a copy. In the last page other things follow the
- * archive, so that is a copy, too, filled up with zeros.
- */
-static struct page *kheaders_get_page(pgoff_t pgoff)
+/* Maps a copy, filled up with zeros. The mapping alone holds it then. */
+static vm_fault_t kheaders_map_copy(struct vm_area_struct *vma,
+				    unsigned long user_addr, pgoff_t pgoff)
 {
 	unsigned long offset = pgoff << PAGE_SHIFT;
-	const char *addr = kernel_headers_data + offset;
-	size_t size = min(KHEADERS_SIZE - offset, PAGE_SIZE);
 	struct page *page;
+	vm_fault_t ret;
 
-	if (KHEADERS_COPIES || size < PAGE_SIZE) {
-		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-		if (page)
-			memcpy_to_page(page, 0, addr, size);
-		return page;
-	}
-
-	if (IS_BUILTIN(CONFIG_IKHEADERS))
-		page = pfn_to_page(PHYS_PFN(__pa_symbol(addr)));
-	else
-		page = vmalloc_to_page(addr);
-	get_page(page);
-	return page;
+	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!page)
+		return VM_FAULT_OOM;
+	memcpy_to_page(page, 0, kernel_headers_data + offset,
+		       min(KHEADERS_SIZE - offset, PAGE_SIZE));
+	ret = vmf_insert_page(vma, user_addr, page);
+	__free_page(page);
+	return ret;
 }
 
 static vm_fault_t kheaders_map_page(struct vm_area_struct *vma,
 				    unsigned long user_addr, pgoff_t pgoff)
 {
-	struct page *page;
-	vm_fault_t ret;
+	const char *addr = kernel_headers_data + (pgoff << PAGE_SHIFT);
 
-	if (pgoff >= KHEADERS_PAGES)
-		return VM_FAULT_SIGBUS;
-
-	page = kheaders_get_page(pgoff);
-	if (!page)
-		return VM_FAULT_OOM;
-	ret = vmf_insert_page(vma, user_addr, page);
-	put_page(page);
-	return ret;
+	if (IS_BUILTIN(CONFIG_IKHEADERS))
+		return vmf_insert_page(vma, user_addr,
+				       pfn_to_page(PHYS_PFN(__pa_symbol(addr))));
+	return vmf_insert_page(vma, user_addr, vmalloc_to_page(addr));
 }
 
 /*
@@ -117,20 +108,21 @@ static vm_fault_t kheaders_fault(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long user_addr = vmf->address & PAGE_MASK;
-	unsigned long pages = (vma->vm_end - user_addr) >> PAGE_SHIFT;
 	pgoff_t pgoff = vmf->pgoff;
+	pgoff_t end;
 	vm_fault_t ret;
 
-	ret = kheaders_map_page(vma, user_addr, pgoff);
+	if (pgoff >= KHEADERS_PAGES)
+		return VM_FAULT_SIGBUS;
+	if (pgoff >= KHEADERS_FIRST_COPY)
+		return kheaders_map_copy(vma, user_addr, pgoff);
 
-	/*
-	 * Most users read on: spare them the next faults, where that takes no
-	 * memory.
-	 */
-	pages = KHEADERS_COPIES ? 1 : min(pages, 16UL);
-	while (ret == VM_FAULT_NOPAGE && --pages) {
+	/* Most users read on: spare them the next faults. */
+	end = min3(pgoff + 16, vma->vm_pgoff + vma_pages(vma), KHEADERS_FIRST_COPY);
+	ret = kheaders_map_page(vma, user_addr, pgoff);
+	while (ret == VM_FAULT_NOPAGE && ++pgoff < end) {
 		user_addr += PAGE_SIZE;
-		if (kheaders_map_page(vma, user_addr, ++pgoff) != VM_FAULT_NOPAGE)
+		if (kheaders_map_page(vma, user_addr, pgoff) != VM_FAULT_NOPAGE)
 			break;
 	}
 	return ret;
