@@ -4,6 +4,7 @@
 # shellcheck disable=SC2016	# a shell further in expands it
 
 . "$(dirname "$0")/kheaders.sh"
+needs xz
 
 # xz_says COLUMN VALUE: of "xz --list", see xz(1), ROBOT MODE
 xz_says()
@@ -45,7 +46,7 @@ one_value()
 	if [ $# -eq 3 ]; then
 		[ "$values" = "$3 " ]
 	else
-		[ "$(echo "$values" | wc -l)" -eq 1 ]
+		[ "$values" ] && [ "$(echo "$values" | wc -l)" -eq 1 ]
 	fi
 }
 
@@ -57,7 +58,7 @@ modes_are_plain()
 # A directory is followed by what is in it.
 sorted()
 {
-	tr / '\001' <"$tmp/names" | sort -c -u
+	[ -s "$tmp/names" ] && tr / '\001' <"$tmp/names" | sort -c -u
 }
 
 has()

@@ -4,6 +4,7 @@
 # shellcheck disable=SC2002	# the pipeline is the one users type
 
 . "$(dirname "$0")/kheaders.sh"
+needs xz
 
 unpack()
 {
@@ -165,7 +166,7 @@ with()
 
 plan 7
 check "cat | tar -xJ" unpack
-cd "$tmp/headers" || exit 1
+[ $failed -eq 0 ] && cd "$tmp/headers" || finish
 write_sources
 check "no symbolic links" no_header_refers_to_others
 check "of this release" is_of_this_kernel

@@ -41,7 +41,7 @@ static inline void kheaders_end_with_parent(void)
 static bool kheaders_load(void)
 {
 	return !access(KHEADERS, F_OK) ||
-		(!system("modprobe -q kheaders") && !access(KHEADERS, F_OK));
+		(!system("modprobe kheaders") && !access(KHEADERS, F_OK));
 }
 
 /* Returns 0, or -1 with errno. */
@@ -103,8 +103,12 @@ static __attribute__((constructor)) void kheaders_begin(void)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, &before);
-	if (!kheaders_load())
+	if (!kheaders_was_there && system("modprobe -n -q kheaders"))
 		kheaders_skip("this kernel has no kheaders");
+	if (!kheaders_load()) {
+		printf("TAP version 13\nBail out! kheaders cannot be loaded\n");
+		exit(KSFT_FAIL);
+	}
 	/*
 	 * A modprobe that is killed may still get the module loaded: it has to
 	 * be waited for, too.

@@ -20,6 +20,18 @@ skip_all()
 	exit 4
 }
 
+bail_out()
+{
+	echo "Bail out! $*"
+	exit 1
+}
+
+# needs COMMAND
+needs()
+{
+	command -v "$1" >/dev/null || skip_all "no $1"
+}
+
 cleanup()
 {
 	trap '' HUP INT TERM
@@ -70,7 +82,9 @@ trap 'exit 143' TERM
 echo "TAP version 13"
 if [ ! -e "$archive" ]; then
 	[ "$(id -u)" -eq 0 ] || skip_all "no $archive, and only root can load the module"
+	modprobe -n -q kheaders || skip_all "this kernel has no kheaders"
 	loaded=yes
-	modprobe -q kheaders || { loaded=; skip_all "this kernel has no kheaders"; }
+	modprobe kheaders || { loaded=; bail_out "kheaders cannot be loaded"; }
+	[ -e "$archive" ] || bail_out "no $archive in spite of kheaders"
 fi
-tmp=$(mktemp -d) || exit 1
+tmp=$(mktemp -d) || bail_out "no temporary directory"

@@ -162,6 +162,8 @@ TEST_F_TIMEOUT(removal, one_by_one, 120)
 	EXPECT_EQ(ENOENT, errno);
 	EXPECT_EQ(page, read(ends[0], spliced, page));
 	EXPECT_EQ(0, memcmp(spliced, reference, page));
+	EXPECT_EQ(-1, write(ends[1], address, page));
+	EXPECT_EQ(EFAULT, errno);
 
 	/* The old mapping and descriptor stay as they are, new ones work. */
 	ASSERT_TRUE(kheaders_load());
