@@ -345,7 +345,7 @@ static void map_and_unmap(int fd, int id)
 	}
 }
 
-/* Children inherit a mapping and touch it. */
+/* Children inherit a mapping and touch it, where it was touched and beyond. */
 static void fork_on(int fd, int id)
 {
 	unsigned char *address = map(fd);
@@ -355,13 +355,13 @@ static void fork_on(int fd, int id)
 	if (address == MAP_FAILED)
 		return;
 	while (!value(&shared->stop)) {
-		if (touch(address, length, 0) == BUS_ERROR) {
+		if (touch(address, page * 20, 0) == BUS_ERROR) {
 			count(&shared->refused[id]);
 			break;
 		}
 		child = fork();
 		if (!child) {
-			if (touch(address, length, 0) == WRONG)
+			if (touch(address, page * 40, 0) == WRONG)
 				complain("fork: wrong bytes", 0);
 			_exit(0);
 		}
