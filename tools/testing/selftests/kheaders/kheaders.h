@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -35,6 +36,21 @@ static inline void kheaders_end_with_parent(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getpgrp() != kheaders_group)
 		*kheaders_test = getpgrp();
+}
+
+/* A line of /proc/meminfo, in kB, or -1. */
+static inline long kheaders_kb(const char *name)
+{
+	FILE *meminfo = fopen("/proc/meminfo", "r");
+	char line[200];
+	long value = -1;
+
+	while (meminfo && fgets(line, sizeof(line), meminfo))
+		if (!strncmp(line, name, strlen(name)))
+			sscanf(line + strlen(name), ": %ld", &value);
+	if (meminfo)
+		fclose(meminfo);
+	return value;
 }
 
 /* True if the archive is there, maybe with a module loaded for that. */

@@ -17,6 +17,7 @@
 
 #define PROCESSES	8
 #define WINDOWS		300
+#define COPIES		5000		/* of the last page */
 
 FIXTURE(mapping) {
 	int fd;
@@ -445,6 +446,30 @@ TEST_F(mapping, given_up_and_read_anew)
 	msync(address, self->length, MS_SYNC);
 	EXPECT_TRUE(is_reference(self, address, self->length, 0));
 	munmap(address, self->length);
+}
+
+/*
+ * The last page is a copy, which returns when it is given up. Other processes
+ * take memory, too, but hardly as much in each of a few turns.
+ */
+TEST_F(mapping, copies_return)
+{
+	size_t offset = self->length - self->page;
+	unsigned char *address = map(self, self->page, offset);
+	long taken, all = COPIES * (self->page >> 10);
+	int turn, i;
+
+	ASSERT_NE(MAP_FAILED, address);
+	for (turn = 0, taken = all; turn < 5 && taken > all / 2; turn++) {
+		taken = kheaders_kb("MemAvailable");
+		for (i = 0; i < COPIES; i++) {
+			ASSERT_TRUE(is_reference(self, address, self->page, offset));
+			ASSERT_EQ(0, madvise(address, self->page, MADV_DONTNEED));
+		}
+		taken -= kheaders_kb("MemAvailable");
+	}
+	EXPECT_GE(all / 2, taken);
+	munmap(address, self->page);
 }
 
 /* The kernel takes the data from the mapping, by copying and by reference. */

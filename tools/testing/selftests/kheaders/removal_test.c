@@ -40,20 +40,6 @@ static const char *irremovable(void)
 	return getuid() ? "only root can remove the module" : NULL;
 }
 
-static long kb(const char *name)
-{
-	FILE *meminfo = fopen("/proc/meminfo", "r");
-	char line[200];
-	long value = -1;
-
-	while (meminfo && fgets(line, sizeof(line), meminfo))
-		if (!strncmp(line, name, strlen(name)))
-			sscanf(line + strlen(name), ": %ld", &value);
-	if (meminfo)
-		fclose(meminfo);
-	return value;
-}
-
 FIXTURE(removal) {
 };
 
@@ -423,8 +409,8 @@ TEST_F_TIMEOUT(removal, all_at_once, 400)
 
 	ASSERT_EQ(0, kheaders_unload());
 	rounds(_metadata, WARM_UP);
-	vmalloc = kb("VmallocUsed");
-	available = kb("MemAvailable");
+	vmalloc = kheaders_kb("VmallocUsed");
+	available = kheaders_kb("MemAvailable");
 
 	fflush(stdout);
 	for (i = 0; i < WORKERS; i++) {
@@ -450,13 +436,13 @@ TEST_F_TIMEOUT(removal, all_at_once, 400)
 	 * show. What a module took is freed a little later.
 	 */
 	available -= (long)(size >> 10) * ROUNDS / 4;
-	for (i = 0; i < 20 && (kb("VmallocUsed") > vmalloc + VMALLOC_KB ||
-			       kb("MemAvailable") < available); i++)
+	for (i = 0; i < 20 && (kheaders_kb("VmallocUsed") > vmalloc + VMALLOC_KB ||
+			       kheaders_kb("MemAvailable") < available); i++)
 		sleep_ms(500);
 	TH_LOG("VmallocUsed: %ld kB before, %ld after; MemAvailable: %ld wanted, %ld there",
-	       vmalloc, kb("VmallocUsed"), available, kb("MemAvailable"));
-	EXPECT_GE(vmalloc + VMALLOC_KB, kb("VmallocUsed"));
-	EXPECT_LE(available, kb("MemAvailable"));
+	       vmalloc, kheaders_kb("VmallocUsed"), available, kheaders_kb("MemAvailable"));
+	EXPECT_GE(vmalloc + VMALLOC_KB, kheaders_kb("VmallocUsed"));
+	EXPECT_LE(available, kheaders_kb("MemAvailable"));
 	EXPECT_TRUE(kheaders_load());
 }
 
