@@ -7,8 +7,8 @@
 
 ROUNDS=100
 WARM_UP=10
-# A kilobyte in each round
-LOST_KB=100
+# Two kilobytes in each round; readers have caches filled with half of that.
+LOST_KB=200
 
 readers=
 was_loaded=	# yes or no once it is known
