@@ -76,13 +76,13 @@ settles()
 returned()
 {
 	before=$2
-	for _ in 1 2 3; do
-		settles "$1" "$before" && return 0
+	turn=1
+	until settles "$1" "$before"; do
 		echo "$1: $before kB before $ROUNDS rounds, $now kB after"
+		[ "$turn" -lt 3 ] && rounds "$ROUNDS" || return 1
 		before=$now
-		rounds "$ROUNDS" || return 1
+		turn=$((turn + 1))
 	done
-	return 1
 }
 
 mark()
