@@ -38,6 +38,7 @@ asm (
 "	.p2align " __stringify(PAGE_SHIFT) "\n"
 "	.global kernel_headers_data\n"
 "kernel_headers_data:\n"
+".Lkheaders_" __stringify(KHEADERS_SHA1) ":\n"
 "	.incbin \"kernel/kheaders_data.tar.xz\"\n"
 "	.ascii \"kheaders.tar.xz:" __stringify(KHEADERS_SIZE) "\\n\"\n"
 "	.popsection\n"

@@ -1,202 +1,251 @@
 #!/usr/bin/env perl
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Say what the kernel's archive of headers consists of: the manifest that
-# gen_kheaders.sh works from.
+# Say what the kernel's archive of headers consists of, and in which block of it
+# each file goes.
 #
-# usage: gen_kheaders_manifest.pl FLAG...
+# usage: gen_kheaders_manifest.pl NAMES BLOCKS DIR
 #
-# FLAG... are the compiler's flags of this build. The directories searched are
-# include/, arch/$SRCARCH/include/ and each other one of the trees that a flag
-# puts into the include path; $srctree and $SRCARCH come from kbuild, the
-# current directory is the objtree.
+# NAMES comes from gen_kheaders_names.pl. Into DIR go
 #
-# A line of the manifest is one of
+#	made/...	what is made here rather than read from a tree:
+#			compile_flags.txt and what it names
+#	N.list		for each N of 1 to BLOCKS a line "mtime SECONDS", and the
+#			members of block N as scripts/strip_headers --tar reads
+#			them; left alone if they are the same
+#	.manifest.d	for make: the headers that N.headers depends on
 #
-#	flag FLAG	a preprocessor flag, paths relative to the archive's root
-#	define X=Y	a -D that compilers and clangd would read differently in
-#			a file of flags: its value has quotes, blanks or such
-#	src PATH	a file of the source tree
-#	obj PATH	a file of the build; wins over a source file of that path
-#	link PATH -> TARGET
-#			a symbolic link among them, and where all links on the
-#			way end: it is followed, and noted so that the manifest
-#			changes when one of them is pointed elsewhere
+# and to standard output all lists in one.
 #
-# Paths are sorted. A dangling link, a loop of links and a name that no list or
-# makefile can hold are errors.
+# Members are sorted by path, a directory before what is in it. A block gets as
+# many bytes as each other, comments not counted, so that all take the same time.
+# Whole files count, so few edits move a file from one block to another.
 
 use strict;
 use warnings;
-use Cwd qw(realpath);
 
+my ($names, $blocks, $dir) = @ARGV;
 my $srctree = $ENV{srctree} // '.';
-my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild');
 
-my %origin;	# path => 'src' or 'obj'
-my %target;	# path => where the symbolic link ends
-my @included;	# what -include names
-
-# Files that lie among headers and are none: kbuild's own, what compilers leave
-# behind, what editors and patch leave behind.
-my $no_header = qr{
-	^\. | ^(?:Kbuild|Kconfig|Makefile) | ^rustc_cfg$ |
-	\.(?:[aos]|ko|mod|order)$ | ^\# | ~$ | \.(?:orig|rej|swp)$
-}x;
-
-# A build writes these anew each time, or with the name of its user and host.
-my %volatile = map { ("include/generated/$_" => 1) }
-	qw(autoksyms.h compile.h utsversion.h);
-
-# What kbuild keeps here is not for C files.
-my %pruned = map { $_ => 1 } qw(include/config include/ksym);
-
-# The C dialect, as far as headers can tell and both compilers know the flag.
-my $dialect = qr{
-	^-std= | ^-nostdinc$ |
-	^-f(?:no-)?(?:short-wchar|short-enums|unsigned-char|signed-char|
-		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$ |
-	^-m(?:32|x32|big-endian)$
-}x;
+my ($mtime, @flags, @defines, @include_path);
+my %origin;	# path => 'src', 'obj' or 'made'
+my %candidate;	# path => 'src' or 'obj': goes in if a header includes it
+my %bytes;	# path => what it takes in the archive
+my %links;
 
 sub fail
 {
+	unlink "$dir/.tmp_scan";
 	die "gen_kheaders_manifest: @_\n";
 }
 
-# The path in the archive of a file or directory named to the compiler; undef
-# for one outside the trees, and for a tree as a whole.
-sub archive_path
+sub read_names
+{
+	open my $file, '<', $names or fail("$names: $!");
+	while (<$file>) {
+		chomp;
+		if (/^(src|obj) (.*)/) {
+			$origin{$2} = $1;
+		} elsif (/^(src|obj)\? (.*)/) {
+			$candidate{$2} = $1;
+		} elsif (/^link (.*?) -> /) {
+			$links{$1} = 1;
+		} elsif (/^flag (.*)/) {
+			push @flags, $1;
+		} elsif (/^define (.*)/) {
+			push @defines, $1;
+		} elsif (/^mtime (.*)/) {
+			$mtime = $1;
+		} elsif (/^warning (.*)/) {
+			print STDERR "gen_kheaders: warning: $1\n";
+		}
+	}
+	for my $i (0 .. $#flags) {
+		push @include_path, $1 if $flags[$i] =~ /^-I(.*)/;
+		push @include_path, $flags[$i + 1]
+			if $flags[$i] =~ /^-(?:isystem|idirafter|iquote)$/;
+	}
+}
+
+# Writes $text to $path, at once and only if that holds something else, after
+# which $before is called.
+sub update
+{
+	my ($path, $text, $before) = @_;
+
+	if (open my $old, '<', $path) {
+		local $/;
+		return if (readline($old) // '') eq $text;
+	}
+	$before->() if $before;
+	(my $tmp = $path) =~ s{([^/]*)$}{.tmp_$1};
+	open my $new, '>', $tmp or fail("$tmp: $!");
+	unless ((print $new $text) && close $new && rename $tmp, $path) {
+		my $why = $!;
+		unlink $tmp;
+		fail("$path: $why");
+	}
+}
+
+# make does not see in time that one of these changes; that a list is gone, it does.
+sub make_file
+{
+	my ($path, $text) = @_;
+
+	for my $parent (parents("$dir/made/$path")) {
+		-d $parent || mkdir $parent or fail("$parent: $!");
+	}
+	update("$dir/made/$path", $text, sub { unlink glob "$dir/*.list" });
+	$origin{$path} = 'made';
+}
+
+# The directories that a path lies in, the outermost first, with their slash.
+sub parents
 {
 	my ($path) = @_;
+	my @parents;
 
-	# One tree may be inside the other.
-	for my $top (sort { length $b <=> length $a }
-		     $srctree, realpath($srctree), realpath('.')) {
-		last if $path =~ s{^\Q$top\E/+(?=.)}{};
-	}
-	$path =~ s{^(?:\./+)+|/+$}{}g;
-	return undef if $path =~ m{^/|^\.?$} || "/$path/" =~ m{/\.\./};
-	return $path;
+	push @parents, substr $path, 0, pos $path while $path =~ m{/}g;
+	return @parents;
 }
 
-# Returns the lines for the flags, and the include path.
-sub read_flags
+# Which machine to compile for: clang has been told, gcc is made for one.
+sub target
 {
-	my (@lines, @dirs, %seen, %last);
-
-	while (defined(my $flag = shift @_)) {
-		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
-			my $dir = archive_path(length $2 ? $2 : shift @_);
-			next unless defined $dir;
-			push @dirs, $dir;
-			push @lines, $1 eq 'I' ? "-I$dir" : ("-$1", $dir)
-				unless $seen{"-$1$dir"}++;
-		} elsif ($flag =~ /^-(include|imacros)$/) {
-			my $path = archive_path(shift @_);
-			next unless defined $path;
-			push @lines, $flag, $path;
-			push @included, $path;
-		} elsif ($flag =~ /^-([DU])(.*)/s) {
-			my $macro = "$1" . (length $2 ? $2 : shift @_);
-			# make W=1 is about warnings, not about what headers say.
-			next if $macro =~ /^DKBUILD_EXTRA_WARN/;
-			my ($name) = $macro =~ /^.([^=(]*)/;
-			push @lines, "-$macro" unless ($last{$name} // '') eq $macro;
-			$last{$name} = $macro;
-		} elsif ($flag =~ $dialect) {
-			push @lines, $flag unless $seen{$flag}++;
-		}
-	}
-	return (\@lines, \@dirs);
+	return () if !$ENV{CC} || grep { /^--target=/ } @flags;
+	chomp(my $machine = `$ENV{CC} -dumpmachine` // '');
+	return $machine =~ /^[\w.-]+$/ ? "--target=$machine" : ();
 }
 
-# Notes each header in $dir of the tree at $root. Of a directory that is not
-# meant for headers alone, such as arch/x86/um, only *.h count.
-sub search
+# Flags as clang, clangd and gcc take them. gcc knows no --target; this specs
+# file has it drop that, and clang has no use for -specs.
+sub make_compile_flags
 {
-	my ($root, $origin, $dir, @parents) = @_;
-	my $wanted = $dir =~ m{(?:^|/)include(?:/|$)} ? qr/./s : qr/\.h$/;
-	my $handle;
+	my $specs = 'include/generated/compile_flags.specs';
+	my $header = 'include/generated/compile_flags.h';
 
-	unless (opendir $handle, "$root/$dir") {
-		return if $!{ENOENT} && !@parents;
-		fail("$dir: $!");
-	}
-	my $id = join ':', (stat "$root/$dir")[0, 1];
-	fail("$dir: symbolic link to one of its parents")
-		if grep { $_ eq $id } @parents;
-	push @parents, $id;
-	for my $name (readdir $handle) {
-		my $path = "$dir/$name";
-
-		next if $name =~ $no_header || $volatile{$path} || $pruned{$path};
-
-		unless (lstat "$root/$path") {
-			next if $!{ENOENT};	# gone since readdir
-			fail("$path: $!");
-		}
-		my $is_link = -l _;
-		if ($is_link && !stat "$root/$path") {
-			next unless $name =~ $wanted;
-			fail("$path: dangling symbolic link to " . readlink "$root/$path");
-		}
-		if (-d _) {
-			# Stale leftovers must not stand in for what this build generates.
-			next if $origin eq 'src' && $path =~ m{include/generated$};
-			search($root, $origin, $path, @parents);
-		} elsif (-f _) {
-			next unless $name =~ $wanted;
-			fail("'$path': make cannot handle such a name: rename the file")
-				if $path =~ m{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)};
-			fail("$path: name too long for a tar archive")
-				if length $name > 100 || length $dir > 155;
-			$origin{$path} = $origin;
-			delete $target{$path};
-		} else {
-			fail("$path: neither a file nor a directory");
-		}
-		note_link($root, $path) if $is_link;
-	}
-	closedir $handle;
+	make_file($specs, "*cpp_unique_options:\n+ %<-target*\n\n");
+	make_file($header, join '', (map { s/=/ /; "#define $_\n" } @defines),
+		  "#ifndef KBUILD_MODNAME\n#define KBUILD_MODNAME \"kheaders\"\n#endif\n");
+	make_file('compile_flags.txt', join '', map { "$_\n" }
+		  target(), "-specs=$specs", '-Wno-unused-command-line-argument',
+		  '-include', $header, @flags);
 }
 
-sub note_link
+# Has these files read, for their size and what they include: a list of
+# [header, name with its quotes].
+sub scan
 {
-	my ($root, $path) = @_;
-	my $top = realpath($root);
+	my @paths = @_;
+	my ($list, $status) = "$dir/.tmp_scan";
+	my (@names, @includes);
 
-	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
+	update($list, join '', map { "$origin{$_} $_\n" } @paths);
+	open my $scan, '-|', 'sh', '-c', 'exec scripts/strip_headers --scan "$0" "$1" <"$2"',
+		"$dir/made", $srctree, $list or fail("sh: $!");
+	while (<$scan>) {
+		chomp;
+		if (s/^include //) {
+			push @names, $_;
+		} elsif (s/^file (\d+) \w+ //) {
+			$bytes{$_} = $1;
+			for my $name (@names) {
+				push @includes, [$_, $name];
+			}
+			@names = ();
+		}
+	}
+	close $scan or fail('a header could not be read: see above');
+	unlink $list;
+	return @includes;
 }
 
-my ($flags, $include_path) = read_flags(@ARGV);
+# The path of what $header includes by $name, undef for what is not at hand.
+sub included
+{
+	my ($header, $name) = @_;
+	my @dirs = @include_path;
 
-# A directory inside another one is searched with that.
-my @tops;
-for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
-	push @tops, $dir unless grep { index("$dir/", "$_/") == 0 } @tops;
+	unshift @dirs, $header =~ m{^(.*)/} ? $1 : '.' if $name =~ s/^"(.*)"$/$1/;
+	$name =~ s/^<(.*)>$/$1/;
+	for my $in (@dirs) {
+		my $path = "$in/$name";
+
+		1 while $path =~ s{(?:^|(?<=/))(?!\.\.?/)[^/]+/\.\./|(?:^|(?<=/))\./|(?<=/)/}{};
+		return $path if $origin{$path} || $candidate{$path};
+	}
+	return undef;
 }
-my $out_of_tree = realpath($srctree) ne realpath('.');
-for my $dir (@tops) {
-	for my $root ($out_of_tree ? $srctree : (), '.') {
-		search($root, $root eq '.' ? 'obj' : 'src', $dir);
-		note_link($root, $dir) if -l "$root/$dir";
+
+# Takes from the candidates what headers include, and what that includes.
+sub take_included
+{
+	my %is_candidate = map { m{([^/]*)$} => 1 } keys %candidate;
+	my @new = sort keys %origin;
+
+	while (@new) {
+		my @includes = scan(@new);
+
+		@new = ();
+		for my $include (@includes) {
+			next unless $include->[1] =~ m{([^/<"]+)[">]$} && $is_candidate{$1};
+			my $path = included(@$include);
+
+			next unless defined $path && $candidate{$path};
+			$origin{$path} = delete $candidate{$path};
+			push @new, $path;
+		}
+	}
+	for my $path (sort keys %candidate) {
+		print STDERR "gen_kheaders: warning: $path: left out: not named like a header, " .
+			"and no header includes it\n" if $path =~ m{(?:^|/)include/};
 	}
 }
-for my $path (@included) {
-	$origin{$path} //= 'obj' if -f $path;
-	$origin{$path} //= 'src' if -f "$srctree/$path";
-}
-fail("$srctree: no headers found: is this a kernel tree?") unless %origin;
 
-for my $flag (@$flags) {
-	if ($flag !~ /^-D(.*["'\\\s].*)/s) {
-		print "flag $flag\n";
-	} elsif ($flag =~ /\n/) {
-		fail("$flag: newline in a flag: not supported");
-	} else {
-		print "define $1\n";
+# Returns for each block its lines.
+sub assign
+{
+	my ($total, $done) = (0, 0);
+	my (@lists, %seen);
+
+	$total += $bytes{$_} for keys %origin;
+	for my $path (map { tr{\001}{/}r } sort map { tr{/}{\001}r } keys %origin) {
+		my $block = int(($done + $bytes{$path} / 2) * $blocks / $total);
+
+		for my $parent (parents($path)) {
+			push @{$lists[$block]}, "dir $parent" unless $seen{$parent}++;
+		}
+		push @{$lists[$block]}, "$origin{$path} $path";
+		$done += $bytes{$path};
 	}
+	$#lists = $blocks - 1;
+	return map { $_ // [] } @lists;
 }
-print "$origin{$_} $_\n" for sort keys %origin;
-print "link $_ -> $target{$_}\n" for sort keys %target;
+
+# The line of a list as make has to read it; undef for one that is no file.
+sub prerequisite
+{
+	my ($tree, $path) = $_[0] =~ /^(\w+) (.*)/;
+
+	return undef if $tree eq 'dir' || $tree eq 'made';
+	$path =~ s/[][ #:*?]/\\$&/g;
+	$path =~ s/\$/\$\$/g;
+	return $tree eq 'src' ? "\$(srctree)/$path" : $path;
+}
+
+read_names();
+make_compile_flags();
+take_included();
+
+my @lists = assign();
+my $rules = '';
+for my $n (1 .. $blocks) {
+	my $list = $lists[$n - 1];
+
+	update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @$list);
+	print "$_\n" for @$list;
+	$rules .= join(" \\\n ", "kheaders-$n :=", grep { defined } map { prerequisite($_) } @$list) .
+		"\n$dir/$n.headers: \$(kheaders-$n)\n\$(kheaders-$n):\n";
+}
+update("$dir/.manifest.d", $rules);
+close STDOUT or fail("manifest: $!");

@@ -3,10 +3,21 @@
  * Take comments and superfluous blanks out of C headers.
  *
  * usage: strip_headers < HEADER
- *        strip_headers --tar [PATH...] < TAR
+ *        strip_headers --tar SECONDS MADE SRCTREE < LIST
+ *        strip_headers --scan MADE SRCTREE < LIST
  *
- * The result goes to standard output: the one header, or the archive in the
- * ustar format of POSIX with all the files in it stripped but those at PATH.
+ * The first writes the stripped header to standard output. LIST has a line
+ * "TREE PATH" for each file: TREE is src for one in SRCTREE, obj for one in the
+ * current directory, made for one in the directory MADE, and dir for a directory
+ * of that name in the archive. --tar writes these files, stripped but for those
+ * that are made, and directories as members of an archive in the ustar format of
+ * POSIX, modified at SECONDS, without the zeros that end an archive. --scan
+ * prints for each file its line with what it takes in the archive, in bytes, and
+ * a line for each header name in it:
+ *
+ *	file 1536 src include/linux/a.h
+ *	include <linux/b.h>
+ *
  * A file keeps exactly the preprocessing tokens it had, in the sense of
  * C11 5.1.1.2 and as GCC lexes them, assembler text included:
  *
@@ -19,29 +30,33 @@
  * A comment without an end, and all that follows it, stays too: a compiler has
  * to see the same mistake.
  *
- * Exits with 1 and a message if it cannot read or write, or if the archive is
- * damaged or has a member that is neither a file nor a directory.
+ * Exits with 1 and a message if it cannot read or write, or if a file changes
+ * while it is read.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SPDX_TAG	"SPDX-"
 
 #define ALL		(~0U)
 
 #define TAR_BLOCK	512	/* all in an archive comes in these */
-#define TAR_RECORD	10240	/* what its size is a multiple of */
 
 struct lexer {
 	const char *p;		/* next byte to look at */
 	const char *end;
-	char *start;		/* output; never longer than the input */
+	char *start;		/* output */
 	char *out;
+	char *limit;		/* where the room for it ends */
+	bool report;		/* print header names */
 	bool blank;		/* blanks or a comment since the last token */
 	bool spliced;		/* nothing since a line continuation */
 	bool open;		/* the line has output, tokens or continuations */
@@ -147,7 +162,10 @@ static const char *end_of_literal(const struct lexer *lx, const char *p,
 	return p;
 }
 
-/* R"x(...)x": nothing inside means anything before the same x is back. */
+/*
+ * R"x(...)x": nothing inside means anything before the same x is back. NULL if
+ * that is no such string.
+ */
 static const char *end_of_raw_string(const struct lexer *lx, const char *p)
 {
 	char closing[18] = ")";		/* the standard allows 16 for x */
@@ -180,6 +198,15 @@ static bool after_raw_prefix(const struct lexer *lx)
 	return false;
 }
 
+/* A byte of input makes at most two of output: see room_for(). */
+static void put(struct lexer *lx, const char *text, size_t len)
+{
+	if (len > (size_t)(lx->limit - lx->out))
+		abort();
+	memcpy(lx->out, text, len);
+	lx->out += len;
+}
+
 /*
  * Does the token that comes next need a blank before it? At the start of a line
  * only #: to traditional and to preprocessed C, an indented # is no directive.
@@ -196,12 +223,9 @@ static bool needs_blank(const struct lexer *lx)
 /* Passes the input up to @end on. */
 static void emit(struct lexer *lx, const char *end)
 {
-	size_t len = end - lx->p;
-
 	if (needs_blank(lx))
-		*lx->out++ = ' ';
-	memmove(lx->out, lx->p, len);
-	lx->out += len;
+		put(lx, " ", 1);
+	put(lx, lx->p, end - lx->p);
 	lx->p = end;
 	lx->blank = false;
 	lx->spliced = false;
@@ -221,9 +245,8 @@ static void emit_token(struct lexer *lx, const char *end)
 static void emit_continuation(struct lexer *lx, const char *end)
 {
 	if (lx->blank && lx->open && !lx->spliced)
-		*lx->out++ = ' ';
-	*lx->out++ = '\\';
-	*lx->out++ = '\n';
+		put(lx, " ", 1);
+	put(lx, "\\\n", 2);
 	lx->p = end;
 	lx->blank = lx->blank && lx->spliced;
 	lx->spliced = true;
@@ -234,9 +257,9 @@ static void emit_newline(struct lexer *lx)
 {
 	/* Behind a CR that ended a continued line, LF would be part of that end. */
 	if (lx->open && lx->out[-1] == '\r')
-		*lx->out++ = '\r';
+		put(lx, "\r", 1);
 	if (lx->open)
-		*lx->out++ = '\n';
+		put(lx, "\n", 1);
 	lx->p = after_newline(lx, lx->p);
 	lx->blank = false;
 	lx->spliced = false;
@@ -296,14 +319,29 @@ static void lex_slash(struct lexer *lx)
 	}
 }
 
+/* For gen_kheaders_manifest.pl: an #include has the name from @start to @end. */
+static void report_name(const struct lexer *lx, const char *start, const char *end)
+{
+	if (lx->report && !memchr(start, '\n', end - start))
+		printf("include %.*s\n", (int)(end - start), start);
+}
+
+/*
+ * R"x(...)x" is one token to C, but not to the assembler's preprocessor. Where
+ * they disagree about its end, nothing that follows is touched.
+ */
 static void lex_quote(struct lexer *lx)
 {
-	const char *end = NULL;
+	const char *end = end_of_literal(lx, lx->p + 1, *lx->p, !lx->header_names);
 
-	if (*lx->p == '"' && after_raw_prefix(lx))
-		end = end_of_raw_string(lx, lx->p + 1);
-	if (!end)
-		end = end_of_literal(lx, lx->p + 1, *lx->p, !lx->header_names);
+	if (lx->header_names)
+		report_name(lx, lx->p, end);
+	if (*lx->p == '"' && after_raw_prefix(lx)) {
+		const char *raw_end = end_of_raw_string(lx, lx->p + 1);
+
+		if (raw_end && raw_end != end)
+			end = lx->end;
+	}
 	emit_token(lx, end);
 }
 
@@ -315,10 +353,12 @@ static void lex_less(struct lexer *lx)
 		const char *close = end_of_literal(lx, end, '>', false);
 
 		/* Taking a comment of several lines out could bring the > here. */
-		if (close[-1] == '>')
+		if (close[-1] == '>') {
 			end = close;
-		else
+			report_name(lx, lx->p, end);
+		} else {
 			lx->keep_comments = true;
+		}
 	}
 	emit_token(lx, end);
 }
@@ -334,10 +374,10 @@ static bool is_one_of(const char *name, size_t len, const char * const *names)
 static void lex_ident(struct lexer *lx)
 {
 	static const char * const directives[] = {
-		"include", "include_next", "import", NULL
+		"include", "include_next", "import", "embed", NULL
 	};
 	static const char * const operators[] = {
-		"__has_include", "__has_include_next", NULL
+		"__has_include", "__has_include_next", "__has_embed", NULL
 	};
 	bool first_name = lx->first_name;
 	const char *name = lx->p;
@@ -375,11 +415,13 @@ static void lex_hash(struct lexer *lx, const char *end)
 	}
 }
 
-/* Returns the length of what it leaves in @out, which has room for @len. */
-static size_t strip(const char *text, size_t len, char *out)
+/* Returns the length of what it leaves in @out, which has @room. */
+static size_t strip(const char *text, size_t len, char *out, size_t room,
+		    bool report)
 {
 	struct lexer lx = {
 		.p = text, .end = text + len, .start = out, .out = out,
+		.limit = out + room, .report = report,
 	};
 
 	/* A byte order mark is no token. */
@@ -419,52 +461,90 @@ static void die(const char *what, const char *why)
 	exit(1);
 }
 
-static void *grow(void *buffer, size_t size)
-{
-	buffer = realloc(buffer, size);
-	if (!buffer)
-		die("memory", strerror(errno));
-	return buffer;
-}
-
 static void write_out(const void *data, size_t len)
 {
-	if (fwrite(data, 1, len, stdout) != len)
+	if (len && fwrite(data, 1, len, stdout) != len)
 		die("writing", strerror(errno));
 }
 
 static void write_zeros(size_t len)
 {
-	static const char zeros[TAR_RECORD];
+	static const char zeros[TAR_BLOCK];
 
 	write_out(zeros, len);
 }
 
-/* What is missing to a multiple of @unit. */
-static size_t padding(size_t len, size_t unit)
+/* What is missing to whole blocks. */
+static size_t padding(size_t len)
 {
-	return (unit - len % unit) % unit;
+	return -len % TAR_BLOCK;
 }
 
-static void strip_header(void)
-{
-	size_t room = 1 << 20, len = 0, got;
-	char *text = grow(NULL, room);
-	char *out;
+struct buffer {
+	char *data;
+	size_t room;
+};
 
-	while ((got = fread(text + len, 1, room - len, stdin))) {
+static void make_room(struct buffer *buffer, size_t room)
+{
+	if (room <= buffer->room)
+		return;
+	buffer->data = realloc(buffer->data, room);
+	if (!buffer->data)
+		die("memory", strerror(errno));
+	buffer->room = room;
+}
+
+/*
+ * Stripped text can be longer than the original: a lone CR may become CR LF, and
+ * a backslash, blanks and CR, a blank, a backslash and LF.
+ */
+static size_t room_for(size_t len)
+{
+	return 2 * len;
+}
+
+/* Reads all of @fd, which messages call @path, and returns the length. */
+static size_t read_all(int fd, const char *path, struct buffer *text)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	do {
+		make_room(text, len + 1 > text->room ? 2 * len + TAR_BLOCK : 0);
+		got = read(fd, text->data + len, text->room - len);
+		if (got < 0)
+			die(path, strerror(errno));
 		len += got;
-		if (len == room) {
-			room *= 2;
-			text = grow(text, room);
-		}
-	}
-	if (ferror(stdin))
-		die("reading", strerror(errno));
-	out = grow(NULL, room);
-	write_out(out, strip(text, len, out));
-	free(text);
-	free(out);
+	} while (got);
+
+	return len;
+}
+
+/*
+ * Reads the file at @path in the directory @dir. One that is written to while
+ * it is read would be neither what it was nor what it will be.
+ */
+static size_t read_file(int dir, const char *path, struct buffer *text)
+{
+	struct stat before, after;
+	size_t len;
+	int fd;
+
+	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &before))
+		die(path, strerror(errno));
+	make_room(text, before.st_size + 1);
+	len = read_all(fd, path, text);
+	if (fstat(fd, &after))
+		die(path, strerror(errno));
+	close(fd);
+	if (len != (size_t)before.st_size || before.st_size != after.st_size ||
+	    before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+	    before.st_mtim.tv_nsec != after.st_mtim.tv_nsec)
+		die(path, "changed while it was read: run make again");
+
+	return len;
 }
 
 /* The head of a member of an archive: POSIX.1-2017, pax, "ustar". */
@@ -491,102 +571,146 @@ struct tar_head {
 static unsigned int tar_checksum(const struct tar_head *head)
 {
 	const unsigned char *byte = (const unsigned char *)head;
-	size_t at = offsetof(struct tar_head, checksum), i;
 	unsigned int sum = 0;
+	size_t i;
 
-	/* of itself the checksum thinks as of blanks */
 	for (i = 0; i < sizeof(*head); i++)
-		sum += i >= at && i < at + sizeof(head->checksum) ? ' ' : byte[i];
+		sum += byte[i];
 	return sum;
 }
 
-static void read_tar(void *data, size_t len)
+/* A name that is too long for one field is cut at a slash into two. */
+static void write_head(const char *path, size_t size, unsigned long mtime)
 {
-	if (fread(data, 1, len, stdin) != len)
-		die("reading", ferror(stdin) ? strerror(errno) :
-		    "the archive ends too early");
-}
+	bool is_dir = path[strlen(path) - 1] == '/';
+	struct tar_head head = {
+		.uid = "0000000", .gid = "0000000", .checksum = "       ",
+		.magic = "ustar", .version = "00", .major = "0000000",
+		.minor = "0000000",
+	};
+	const char *name = path;
 
-/* Reads the next head; false if there is none. */
-static bool read_head(struct tar_head *head)
-{
-	static const struct tar_head end;
-	char digits[sizeof(head->checksum) + 1] = "";
-
-	read_tar(head, sizeof(*head));
-	if (!memcmp(head, &end, sizeof(end)))
-		return false;
-	memcpy(digits, head->checksum, sizeof(head->checksum));
-	if (memcmp(head->magic, "ustar", sizeof(head->magic)) ||
-	    strtoul(digits, NULL, 8) != tar_checksum(head))
-		die("reading", "not an archive of tar, or a damaged one");
-	return true;
-}
-
-static void write_head(struct tar_head *head, size_t size)
-{
-	snprintf(head->size, sizeof(head->size), "%011zo", size);
-	snprintf(head->checksum, sizeof(head->checksum) - 1, "%06o",
-		 tar_checksum(head));
-	head->checksum[sizeof(head->checksum) - 1] = ' ';
-	write_out(head, sizeof(*head));
-}
-
-static void strip_tar(const char * const *untouched)
-{
-	char digits[sizeof(((struct tar_head *)NULL)->size) + 1] = "";
-	char path[sizeof(((struct tar_head *)NULL)->prefix) + 1 +
-		  sizeof(((struct tar_head *)NULL)->name) + 1];
-	size_t room = 1 << 20, written = 0, size, len;
-	char *text = grow(NULL, room), *out = grow(NULL, room);
-	struct tar_head head;
-
-	while (read_head(&head)) {
-		snprintf(path, sizeof(path), "%.*s%s%.*s",
-			 (int)sizeof(head.prefix), head.prefix,
-			 *head.prefix ? "/" : "",
-			 (int)sizeof(head.name), head.name);
-		if (head.type != '0' && head.type != '5')
-			die(path, "neither a file nor a directory");
-
-		memcpy(digits, head.size, sizeof(head.size));
-		size = strtoul(digits, NULL, 8);
-		len = size + padding(size, TAR_BLOCK);
-		if (len > room) {
-			room = len;
-			text = grow(text, room);
-			out = grow(out, room);
-		}
-		read_tar(text, len);
-		if (is_one_of(path, strlen(path), untouched))
-			memcpy(out, text, size);
-		else
-			size = strip(text, size, out);
-
-		write_head(&head, size);
-		write_out(out, size);
-		write_zeros(padding(size, TAR_BLOCK));
-		written += sizeof(head) + size + padding(size, TAR_BLOCK);
+	if (strlen(path) > sizeof(head.name)) {
+		name = path + strlen(path) - sizeof(head.name) - 1;
+		name = strchr(name, '/');
+		if (!name || !name[1] || (size_t)(name - path) > sizeof(head.prefix))
+			die(path, "name too long for a tar archive");
+		memcpy(head.prefix, path, name - path);
+		name++;
 	}
-	free(text);
-	free(out);
+	memcpy(head.name, name, strlen(name));
+	memcpy(head.mode, is_dir ? "0000755" : "0000644", sizeof(head.mode));
+	snprintf(head.size, sizeof(head.size), "%011zo", size);
+	snprintf(head.mtime, sizeof(head.mtime), "%011lo", mtime);
+	head.type = is_dir ? '5' : '0';
+	/* For its own sum the field counts as blanks. */
+	head.checksum[sizeof(head.checksum) - 1] = ' ';
+	snprintf(head.checksum, sizeof(head.checksum) - 1, "%06o",
+		 tar_checksum(&head));
+	write_out(&head, sizeof(head));
+}
 
-	/* What comes now is zeros: tar is to end without an error of its own. */
-	while (fread(&head, 1, sizeof(head), stdin) == sizeof(head))
-		;
-	write_zeros(2 * TAR_BLOCK);
-	write_zeros(padding(written + 2 * TAR_BLOCK, TAR_RECORD));
+struct trees {
+	int src, obj, made;
+};
+
+/* Cuts @line at the blank into tree and path. */
+static int tree_of(const struct trees *trees, char *line, const char **path)
+{
+	char *blank = strchr(line, ' ');
+
+	if (!blank)
+		die(line, "not a line \"TREE PATH\"");
+	*blank = '\0';
+	*path = blank + 1;
+	if (!strcmp(line, "src"))
+		return trees->src;
+	if (!strcmp(line, "obj"))
+		return trees->obj;
+	if (!strcmp(line, "made"))
+		return trees->made;
+	die(line, "no such tree");
+	return -1;
+}
+
+static void strip_list(const struct trees *trees, bool scan, unsigned long mtime)
+{
+	struct buffer text = { NULL }, out = { NULL };
+	size_t room = 0, len;
+	const char *path;
+	char *line = NULL;
+	ssize_t got;
+	int dir;
+
+	while ((got = getline(&line, &room, stdin)) > 0) {
+		if (line[got - 1] == '\n')
+			line[got - 1] = '\0';
+		if (!strncmp(line, "dir ", 4)) {
+			write_head(line + 4, 0, mtime);
+			continue;
+		}
+		dir = tree_of(trees, line, &path);
+		len = read_file(dir, path, &text);
+		if (dir != trees->made) {
+			make_room(&out, room_for(len));
+			len = strip(text.data, len, out.data, out.room, scan);
+		}
+		if (scan) {
+			printf("file %zu %s %s\n",
+			       len + padding(len) + TAR_BLOCK, line, path);
+			continue;
+		}
+		write_head(path, len, mtime);
+		write_out(dir == trees->made ? text.data : out.data, len);
+		write_zeros(padding(len));
+	}
+	if (ferror(stdin))
+		die("reading", strerror(errno));
+	free(line);
+	free(text.data);
+	free(out.data);
+}
+
+static void strip_stdin(void)
+{
+	struct buffer text = { NULL }, out = { NULL };
+	size_t len = read_all(STDIN_FILENO, "reading", &text);
+
+	make_room(&out, room_for(len));
+	write_out(out.data, strip(text.data, len, out.data, out.room, false));
+	free(text.data);
+	free(out.data);
+}
+
+static int open_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		die(path, strerror(errno));
+	return fd;
 }
 
 int main(int argc, char **argv)
 {
-	if (argc == 1) {
-		strip_header();
-	} else if (!strcmp(argv[1], "--tar")) {
-		strip_tar((const char * const *)argv + 2);
+	bool tar = argc == 5 && !strcmp(argv[1], "--tar");
+	bool scan = argc == 4 && !strcmp(argv[1], "--scan");
+
+	if (tar || scan) {
+		struct trees trees = {
+			.made = open_dir(argv[argc - 2]),
+			.src = open_dir(argv[argc - 1]),
+			.obj = open_dir("."),
+		};
+
+		strip_list(&trees, scan, tar ? strtoul(argv[2], NULL, 10) : 0);
+	} else if (argc == 1) {
+		strip_stdin();
 	} else {
 		fprintf(stderr, "usage: %s < HEADER\n"
-			"       %s --tar [PATH...] < TAR\n", argv[0], argv[0]);
+			"       %s --tar SECONDS MADE SRCTREE < LIST\n"
+			"       %s --scan MADE SRCTREE < LIST\n",
+			argv[0], argv[0], argv[0]);
 		return 1;
 	}
 	if (fclose(stdout))

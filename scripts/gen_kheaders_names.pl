@@ -1,0 +1,309 @@
+#!/usr/bin/env perl
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Say what the kernel's archive of headers can be made from: the files that are
+# there, the flags and the time of this build. Nothing is read but directories,
+# as this runs in every build.
+#
+# usage: gen_kheaders_names.pl FLAG...
+#
+# FLAG... are the compiler's flags of this build. The directories searched are
+# include/, arch/$SRCARCH/include/ and each other one of the trees that a flag
+# puts into the include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP
+# come from kbuild, the current directory is the objtree.
+#
+# A line of the output is one of
+#
+#	mtime SECONDS	the time for all of the archive, since 1970
+#	warning TEXT	what gen_kheaders_manifest.pl is to tell
+#	flag FLAG	a preprocessor flag, paths relative to the archive's root
+#	define X=Y	a -D that compilers and clangd would read differently in
+#			a file of flags: its value has quotes, blanks or such
+#	src PATH	a header of the source tree
+#	obj PATH	a header of the build; wins over one of the source tree
+#	src? PATH
+#	obj? PATH	a file that is a header if another one includes it
+#	link PATH -> TARGET
+#			a symbolic link among them, and where all links on the
+#			way end: noted so that a link pointed elsewhere is seen
+#
+# Paths are sorted. Of the links only one that should be a header and dangles,
+# and a loop, are errors.
+
+use strict;
+use warnings;
+use Cwd qw(realpath);
+use Time::Local qw(timegm);
+
+# Where the time of build says nothing; tar finds fault with 0.
+use constant DEFAULT_MTIME => timegm(0, 0, 0, 1, 0, 1980);
+
+my $srctree = $ENV{srctree} // '.';
+my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild');
+my $real_srctree = realpath($srctree);
+my $real_objtree = realpath('.');
+my $out_of_tree = $real_srctree ne $real_objtree;
+
+my %origin;	# path => 'src' or 'obj', with a ? if it is none by its name
+my %target;	# path => where the symbolic link ends
+my @included;	# what -include names
+my @warnings;
+
+# What C and assembler files include, by its name.
+my $header = qr/\.(?:h|S|inc|def)$/;
+
+# Files that belong among headers and are none: kbuild's own, what compilers,
+# editors and patch leave behind.
+my $no_header = qr{
+	^\. | ^(?:Kbuild|Kconfig|Makefile)  | ^rustc_cfg$ |
+	\.(?:[aos]|ko|mod|order)$ | ^\# | ~$ | \.(?:orig|rej|swp)$
+}x;
+
+# A build writes these anew each time, or with the name of its user and host.
+my %volatile = map { ("include/generated/$_" => 1) }
+	qw(autoksyms.h compile.h utsversion.h);
+
+# What kbuild keeps here is not for C files.
+my $pruned = qr{^include/(?:config|ksym)$|^arch/[^/]+/boot$};
+
+# The C dialect, as far as headers can tell and both compilers know the flag.
+my $dialect = qr{
+	^-std= | ^-nostdinc$ |
+	^-f(?:no-)?(?:short-wchar|short-enums|unsigned-char|signed-char|
+		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$ |
+	^-m(?:32|x32|big-endian)$
+}x;
+
+sub fail
+{
+	die "gen_kheaders_names: @_\n";
+}
+
+# Minutes east of Greenwich, or undef.
+sub zone
+{
+	my ($zone) = @_;
+	my %minutes = (UTC => 0, GMT => 0, Z => 0, WET => 0, CET => 60, CEST => 120,
+		       EST => -300, EDT => -240, CST => -360, CDT => -300,
+		       MST => -420, MDT => -360, PST => -480, PDT => -420);
+
+	return $minutes{$zone} unless $zone =~ /^([-+])(\d\d):?(\d\d)$/;
+	return ($2 * 60 + $3) * ($1 eq '-' ? -1 : 1);
+}
+
+# The seconds since 1970 that a text means, the same ones on every day and with
+# every system's date command; undef if it does not say year, month and day.
+# Without a zone it is UTC.
+sub seconds
+{
+	my ($text) = @_;
+	my %month = do { my $n = 0; map { $_ => $n++ }
+		qw(jan feb mar apr may jun jul aug sep oct nov dec) };
+	my ($year, $mon, $day, $hour, $min, $sec, $offset, $half) =
+		(undef, undef, undef, 0, 0, 0, 0, undef);
+
+	return $1 || undef if $text =~ /^\s*\@?(\d{1,11})(?:\.\d*)?\s*$/;
+	$text =~ s/(?<=\d)T(?=\d)/ /i;
+	$text =~ s/(?<=\d)(?=Z\b|[-+]\d\d:?\d\d\s*$)/ /;
+	for my $word (split /[\s,]+/, $text) {
+		if ($word =~ /^(\d{4})-(\d\d)-(\d\d)$/ && !defined $year) {
+			($year, $mon, $day) = ($1, $2 - 1, $3);
+		} elsif ($word =~ /^(\d\d?):(\d\d)(?::(\d\d)(?:[.]\d+)?)?$/) {
+			($hour, $min, $sec) = ($1, $2, $3 // 0);
+		} elsif ($word =~ /^\d{4}$/ && !defined $year) {
+			$year = $word;
+		} elsif ($word =~ /^\d\d?$/ && !defined $day) {
+			$day = $word;
+		} elsif ($word =~ /^(...)[a-z]*\.?$/i && defined $month{lc $1} &&
+			 !defined $mon) {
+			$mon = $month{lc $1};
+		} elsif ($word =~ /^([AP])M$/i) {
+			$half = lc $1;
+		} elsif (defined zone($word)) {
+			$offset = zone($word);
+		} elsif ($word !~ /^(?:mon|tue|wed|thu|fri|sat|sun)(?:[a-z]*day)?\.?$/i &&
+			 length $word) {
+			return undef;
+		}
+	}
+	return undef unless defined $year && defined $mon && defined $day;
+	$hour = $hour % 12 + ($half eq 'p' ? 12 : 0) if defined $half;
+	my $time = eval { timegm($sec, $min, $hour, $day, $mon, $year) - $offset * 60 };
+	return defined $time && $time > 0 && $time < 8 ** 11 ? $time : undef;
+}
+
+sub mtime
+{
+	my $text = $ENV{KBUILD_BUILD_TIMESTAMP} // '';
+	my $seconds = seconds($text);
+
+	return $seconds if defined $seconds;
+	if ($text =~ /\S/) {
+		(my $line = $text) =~ s/\s+/ /g;
+		push @warnings, "KBUILD_BUILD_TIMESTAMP='$line': not a date with year, month " .
+			'and day since 1970: files in the archive are dated 1980-01-01';
+	}
+	return DEFAULT_MTIME;
+}
+
+# The path in the archive of a file or directory named to the compiler; undef
+# for one outside the trees, and for a tree as a whole.
+sub archive_path
+{
+	my ($named) = @_;
+	my $path = $named;
+	my $inside = $path !~ m{^/};
+
+	# One tree may be inside the other.
+	for my $top (sort { length $b <=> length $a }
+		     $srctree, $real_srctree, $real_objtree) {
+		return undef if $path =~ m{^\Q$top\E/*$};
+		next unless $path =~ s{^\Q$top\E/+}{};
+		$inside = 1;
+		last;
+	}
+	$path =~ s{^(?:\./+)+|/+$}{}g;
+	return undef if $path =~ m{^\.?$};
+	return $path if $inside && "/$path/" !~ m{/\.\./};
+	push @warnings, "$named: outside the kernel's trees, so not in the archive, " .
+		'though in the flags'
+		if -e $named;
+	return undef;
+}
+
+# Returns the lines for the flags, and the include path.
+sub read_flags
+{
+	my (@lines, @dirs, %seen, %last, $target);
+
+	while (defined(my $flag = shift @_)) {
+		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
+			my $kind = $1;
+			my $dir = archive_path(length $2 ? $2 : shift @_);
+			next unless defined $dir;
+			push @dirs, $dir;
+			push @lines, $kind eq 'I' ? "-I$dir" : ("-$kind", $dir)
+				unless $seen{"-$kind$dir"}++;
+		} elsif ($flag =~ /^-(include|imacros)$/) {
+			my $path = archive_path(shift @_);
+			next unless defined $path;
+			push @lines, $flag, $path;
+			push @included, $path;
+		} elsif ($flag =~ /^-([DU])(.*)/s) {
+			my $macro = "$1" . (length $2 ? $2 : shift @_);
+			# make W=1 is about warnings, not about what headers say.
+			next if $macro =~ /^DKBUILD_EXTRA_WARN/;
+			my ($name) = $macro =~ /^.([^=(]*)/;
+			push @lines, "-$macro" unless ($last{$name} // '') eq $macro;
+			$last{$name} = $macro;
+		} elsif ($flag =~ /^--target=/) {
+			$target = $flag;
+		} elsif ($flag =~ $dialect) {
+			push @lines, $flag unless $seen{$flag}++;
+		}
+	}
+	unshift @lines, $target if $target;
+	return (\@lines, \@dirs);
+}
+
+# Notes the files of directory $dir in the tree at $root: all of one that is
+# meant for headers; of another one of an architecture, such as arch/x86/um,
+# *.h; otherwise, and of what the build makes there, what headers include.
+sub search
+{
+	my ($root, $origin, $top, $dir, @parents) = @_;
+	my $all = $top =~ m{(?:^|/)include(?:/|$)};
+	my $by_name = $all ? $header : $top =~ m{^arch/} ? qr/\.h$/ : qr/(?!)/;
+	my $handle;
+
+	unless (opendir $handle, "$root/$dir") {
+		return if $!{ENOENT} && !@parents;
+		fail("$dir: $!");
+	}
+	my $id = join ':', (stat "$root/$dir")[0, 1];
+	fail("$dir: symbolic link to one of its parents")
+		if grep { $_ eq $id } @parents;
+	push @parents, $id;
+	my %names = map { $_ => 1 } readdir $handle;
+	closedir $handle;
+	for my $name (keys %names) {
+		my $path = "$dir/$name";
+
+		next if $name =~ $no_header || $volatile{$path} || $path =~ $pruned;
+		unless (lstat "$root/$path") {
+			next if $!{ENOENT};	# gone since readdir
+			fail("$path: $!");
+		}
+		my $is_link = -l _;
+		if ($is_link && !stat "$root/$path") {
+			fail("$path: dangling symbolic link to " . readlink "$root/$path")
+				if $name =~ $by_name;
+			push @warnings, "$path: left out: a dangling symbolic link" if $all;
+			next;
+		}
+		if (-d _) {
+			# Stale leftovers must not stand in for what this build generates.
+			next if $origin eq 'src' && $path =~ m{include/generated$};
+			search($root, $origin, $top, $path, @parents);
+		} elsif (!-f _) {
+			fail("$path: neither a file nor a directory") if $name =~ $by_name;
+			push @warnings, "$path: left out: neither a file nor a directory" if $all;
+			next;
+		} else {
+			my $made = $origin eq 'obj' && !$all &&
+				($out_of_tree || $names{".$name.cmd"});
+			my $wanted = $name =~ $by_name && !$made;
+
+			if ($path =~ m{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)}) {
+				fail("'$path': make cannot handle such a name: rename the file")
+					if $wanted;
+				next;
+			}
+			$origin{$path} = $wanted ? $origin : "$origin?";
+			delete $target{$path};
+		}
+		note_link($root, $path) if $is_link;
+	}
+}
+
+sub note_link
+{
+	my ($root, $path) = @_;
+	my $top = realpath($root);
+
+	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
+}
+
+my ($flags, $include_path) = read_flags(@ARGV);
+
+# A directory inside another one is searched with that.
+my @tops;
+for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
+	push @tops, $dir unless grep { index("$dir/", "$_/") == 0 } @tops;
+}
+for my $dir (@tops) {
+	for my $root ($out_of_tree ? $srctree : (), '.') {
+		search($root, $root eq '.' ? 'obj' : 'src', $dir, $dir);
+		note_link($root, $dir) if -l "$root/$dir";
+	}
+}
+for my $path (@included) {
+	$origin{$path} = -f $path ? 'obj' : -f "$srctree/$path" ? 'src' : next
+		if ($origin{$path} // '?') =~ /\?/;
+}
+fail("$srctree: no headers found: is this a kernel tree?")
+	unless grep { !/\?/ } values %origin;
+
+print 'mtime ', mtime(), "\n";
+print "warning $_\n" for sort @warnings;
+for my $flag (@$flags) {
+	if ($flag !~ /^-D(.*["'\\\s].*)/s) {
+		print "flag $flag\n";
+	} elsif ($flag =~ /\n/) {
+		fail("$flag: newline in a flag: not supported");
+	} else {
+		print "define $1\n";
+	}
+}
+print "$origin{$_} $_\n" for sort keys %origin;
+print "link $_ -> $target{$_}\n" for sort keys %target;
