@@ -160,7 +160,7 @@ static void kheaders_read_at(struct kunit *test)
 	ret = kheaders_read(test, buf, off, c->len);
 	KUNIT_ASSERT_LE_MSG(test, ret, c->expected,
 			    "read of %zu bytes at offset %lld", c->len, off);
-	KUNIT_ASSERT_GE_MSG(test, ret, min(c->expected, (ssize_t)PAGE_SIZE),
+	KUNIT_ASSERT_GE_MSG(test, ret, min_t(ssize_t, c->expected, PAGE_SIZE),
 			    "read of %zu bytes at offset %lld", c->len, off);
 
 	for (i = 0; i < ret; i++) {
