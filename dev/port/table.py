@@ -62,7 +62,7 @@ FRAGMENTS = {
 # Whole files of stock's: how they are told from somebody else's file at that
 # path, and the overlay's file that takes their place.
 STOCK = {
-    'kernel/kheaders.c': (r'\bkernel_headers_data_end\b', 'kernel/kheaders.c'),
+    'kernel/kheaders.c': (r'\bikheaders_init\b', 'kernel/kheaders.c'),
     'kernel/gen_kheaders.sh': (r'^# This script generates an archive',
                                'scripts/gen_kheaders.sh'),
 }
@@ -85,20 +85,12 @@ KNOWN = {
 # #ifdef KHEADERS_HAVE_... in the overlay: the file of the tree that decides,
 # and what it says if it has the thing.
 PROBES = {
-    # .read takes a const bin_attribute: 6.16
-    'KHEADERS_HAVE_CONST_BIN_ATTR_READ': (
-        'include/linux/sysfs.h',
-        r'\(\*read\)\(struct file \*, struct kobject \*, const struct bin_attr'),
-    # .mmap does: 6.13
-    'KHEADERS_HAVE_CONST_BIN_ATTR_MMAP': (
-        'include/linux/sysfs.h',
-        r'\(\*mmap\)\(struct file \*, struct kobject \*, const struct bin_attr'),
+    # sysfs reads memory by itself: 6.10
+    'KHEADERS_HAVE_BIN_ATTR_SIMPLE_RO': (
+        'include/linux/sysfs.h', r'^#define __BIN_ATTR_SIMPLE_RO\('),
     # slow cases can be marked: 6.6
     'KHEADERS_HAVE_KUNIT_CASE_SLOW': (
         'include/kunit/test.h', r'^#define KUNIT_CASE_SLOW\('),
-    # vm_flags are written through functions: 6.3
-    'KHEADERS_HAVE_VM_FLAGS_CLEAR': (
-        'include/linux/mm.h', r'\bvm_flags_clear\('),
 }
 
 

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of /sys/kernel/kheaders.tar.xz, as it is registered: its node in
- * kernfs, what the callbacks of its attribute do, and the archive they return.
+ * KUnit tests of /sys/kernel/kheaders.tar.xz: the file, what reading it gives,
+ * and the archive in it.
  */
 
 #include <kunit/test.h>
 #include <linux/crc32.h>
-#include <linux/kernfs.h>
+#include <linux/err.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/kmod.h>
-#include <linux/kobject.h>
 #include <linux/limits.h>
-#include <linux/mm.h>
-#include <linux/mmap_lock.h>
 #include <linux/module.h>
-#include <linux/rwsem.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/stat.h>
 #include <linux/string.h>
-#include <linux/sysfs.h>
+#include <linux/uidgid.h>
 #include <linux/umh.h>
 #include <linux/utsname.h>
 #include <linux/xz.h>
@@ -45,53 +45,33 @@ asm(".pushsection .rodata, \"a\"\n\t"
 
 extern const char kheaders_test_config[];
 
-/* The node under test, test->priv. */
+/* The file under test, test->priv. */
 struct kheaders {
-	struct kernfs_node *node;
-	struct bin_attribute attr;	/* a copy: that of a module may go */
-	struct kunit_resource put_node;
+	struct file *file;
+	loff_t size;
 };
 
-/*
- * Do as kernfs does around a callback: hold the node active, and its removal
- * has to wait. False if it is being removed.
- */
-static bool hold_node(struct kernfs_node *node)
+/* In a sysfs of our own: when built-in tests run, none is mounted anywhere. */
+static struct file *open_kheaders(int flags)
 {
-	if (!atomic_inc_unless_negative(&node->active))
-		return false;
+	struct vfsmount *sysfs = kern_mount(get_fs_type("sysfs"));
+	struct file *file;
 
-	/* Takes a hold that lockdep knows of, and gives back the references. */
-	kernfs_get(node);
-	kobject_get(kernel_kobj);
-	sysfs_unbreak_active_protection(node);
-	atomic_dec(&node->active);
-	return true;
-}
-
-static void release_node(struct kernfs_node *node)
-{
-	static const struct attribute attr = { .name = KHEADERS_NAME };
-
-	sysfs_break_active_protection(kernel_kobj, &attr);
-	kobject_put(kernel_kobj);
-	kernfs_put(node);
+	if (IS_ERR(sysfs))
+		return ERR_CAST(sysfs);
+	file = file_open_root_mnt(sysfs, "kernel/" KHEADERS_NAME, flags, 0);
+	kern_unmount(sysfs);	/* an open file holds on to it */
+	return file;
 }
 
 static ssize_t kheaders_read(struct kunit *test, void *buf, loff_t off, size_t len)
 {
 	struct kheaders *kheaders = test->priv;
-	ssize_t ret = -ENODEV;
 
-	if (hold_node(kheaders->node)) {
-		ret = kheaders->attr.read(NULL, kernel_kobj, kheaders->node->priv,
-					  buf, off, len);
-		release_node(kheaders->node);
-	}
-	return ret;
+	return kernel_read(kheaders->file, buf, len, &off);
 }
 
-/* For what must be there. */
+/* For what must be there, no more than a page. */
 static void read_exactly(struct kunit *test, void *buf, loff_t off, size_t len)
 {
 	ssize_t ret = kheaders_read(test, buf, off, len);
@@ -100,22 +80,25 @@ static void read_exactly(struct kunit *test, void *buf, loff_t off, size_t len)
 			    "read of %zu bytes at offset %lld", len, off);
 }
 
-static void kheaders_node(struct kunit *test)
+static void kheaders_file(struct kunit *test)
 {
 	struct kheaders *kheaders = test->priv;
-	char path[sizeof("/kernel/" KHEADERS_NAME) + 1];
+	struct inode *inode = file_inode(kheaders->file);
+	struct file *writable;
 
-	kernfs_path(kheaders->node, path, sizeof(path));
-	KUNIT_EXPECT_STREQ(test, path, "/kernel/" KHEADERS_NAME);
-	KUNIT_EXPECT_EQ(test, kernfs_type(kheaders->node), KERNFS_FILE);
-	KUNIT_EXPECT_EQ_MSG(test, kheaders->node->mode, S_IFREG | 0444,
-			    "mode %o", kheaders->node->mode);
-	KUNIT_EXPECT_TRUE_MSG(test, !kheaders->attr.write,
-			      "there is a callback to write");
-	KUNIT_EXPECT_EQ(test, kheaders->node->attr.size,
-			(loff_t)kheaders->attr.size);
-	KUNIT_EXPECT_GE(test, kheaders->attr.size, (size_t)SZ_256K);
-	KUNIT_EXPECT_LE(test, kheaders->attr.size, (size_t)SZ_64M);
+	KUNIT_EXPECT_EQ_MSG(test, inode->i_mode, S_IFREG | 0444,
+			    "mode %o", inode->i_mode);
+	KUNIT_EXPECT_TRUE_MSG(test, uid_eq(inode->i_uid, GLOBAL_ROOT_UID) &&
+			      gid_eq(inode->i_gid, GLOBAL_ROOT_GID),
+			      "it does not belong to root");
+	KUNIT_EXPECT_GE(test, kheaders->size, (loff_t)SZ_256K);
+	KUNIT_EXPECT_LE(test, kheaders->size, (loff_t)SZ_64M);
+
+	writable = open_kheaders(O_RDWR);
+	if (!IS_ERR(writable))
+		fput(writable);
+	KUNIT_EXPECT_EQ_MSG(test, PTR_ERR(writable), -EACCES,
+			    "opened for writing");
 }
 
 /* The offset is counted from the start, the middle or the end of the archive. */
@@ -156,12 +139,15 @@ static void read_case_desc(const struct read_case *c, char *desc)
 
 KUNIT_ARRAY_PARAM(kheaders_read, read_cases, read_case_desc);
 
-/* Byte by byte is the reference, and a read writes what it says it does. */
+/*
+ * Byte by byte is the reference, and a read writes what it says it does. It
+ * gives a page at least, where there is one and as much was asked for.
+ */
 static void kheaders_read_at(struct kunit *test)
 {
 	const struct read_case *c = test->param_value;
 	struct kheaders *kheaders = test->priv;
-	size_t size = kheaders->attr.size;
+	loff_t size = kheaders->size;
 	loff_t off = c->off + (c->from == START ? 0 : c->from == END ? size : size / 2);
 	u8 *buf, byte;
 	ssize_t ret;
@@ -172,7 +158,9 @@ static void kheaders_read_at(struct kunit *test)
 	memset(buf, 0xa5, c->len + GUARD_SIZE);
 
 	ret = kheaders_read(test, buf, off, c->len);
-	KUNIT_ASSERT_EQ_MSG(test, ret, c->expected,
+	KUNIT_ASSERT_LE_MSG(test, ret, c->expected,
+			    "read of %zu bytes at offset %lld", c->len, off);
+	KUNIT_ASSERT_GE_MSG(test, ret, min_t(ssize_t, c->expected, PAGE_SIZE),
 			    "read of %zu bytes at offset %lld", c->len, off);
 
 	for (i = 0; i < ret; i++) {
@@ -198,11 +186,11 @@ static void kheaders_read_to_end(struct kunit *test)
 
 	while ((ret = kheaders_read(test, buf, off, chunk)) > 0) {
 		off += ret;
-		KUNIT_ASSERT_LE_MSG(test, off, (loff_t)kheaders->attr.size,
+		KUNIT_ASSERT_LE_MSG(test, off, kheaders->size,
 				    "reads go on behind the end");
 	}
 	KUNIT_EXPECT_EQ_MSG(test, ret, 0, "at offset %lld", off);
-	KUNIT_EXPECT_EQ(test, off, (loff_t)kheaders->attr.size);
+	KUNIT_EXPECT_EQ(test, off, kheaders->size);
 }
 
 struct xz_header {
@@ -229,7 +217,7 @@ static void kheaders_xz_container(struct kunit *test)
 	static const u8 footer_magic[] = { 'Y', 'Z' };
 	static const u8 check_crc32[] = { 0, 1 };
 	struct kheaders *kheaders = test->priv;
-	size_t size = kheaders->attr.size;
+	loff_t size = kheaders->size;
 	struct xz_header header;
 	struct xz_footer footer;
 	loff_t index;
@@ -247,7 +235,7 @@ static void kheaders_xz_container(struct kunit *test)
 
 	read_exactly(test, &footer, size - sizeof(footer), sizeof(footer));
 	KUNIT_ASSERT_TRUE_MSG(test, !memcmp(footer.magic, footer_magic, 2),
-			      "magic of the footer, at offset %zu, is %*ph",
+			      "magic of the footer, at offset %lld, is %*ph",
 			      size - 2, 2, footer.magic);
 	KUNIT_EXPECT_TRUE_MSG(test, !memcmp(footer.flags, header.flags, 2),
 			      "flags of the footer are %*ph, of the header %*ph",
@@ -399,9 +387,9 @@ static void kheaders_unpack(struct kunit *test)
 		;
 	KUNIT_EXPECT_EQ(test, ar->status, XZ_STREAM_END);
 	KUNIT_EXPECT_EQ_MSG(test, ar->in_off - ar->buf.in_size + ar->buf.in_pos,
-			    (loff_t)kheaders->attr.size,
+			    kheaders->size,
 			    "where the xz stream ends in the archive");
-	KUNIT_EXPECT_GT(test, ar->out_off, (loff_t)kheaders->attr.size);
+	KUNIT_EXPECT_GT(test, ar->out_off, kheaders->size);
 }
 
 /* The number in a field of the header. */
@@ -677,134 +665,37 @@ static void kheaders_configuration(struct kunit *test)
 	} while (expected_len);
 }
 
-/* A mapping in an address space of its own, as far as callbacks look at it. */
-static struct vm_area_struct *new_vma(struct kunit *test, unsigned long pgoff,
-				      unsigned long pages, unsigned long flags)
-{
-	struct vm_area_struct *vma;
-	struct mm_struct *mm;
-
-	mm = kunit_kzalloc(test, sizeof(*mm), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mm);
-	init_rwsem(&mm->mmap_lock);
-
-	vma = kunit_kzalloc(test, sizeof(*vma), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, vma);
-	vma->vm_mm = mm;
-	vma->vm_end = pages << PAGE_SHIFT;
-	vma->vm_pgoff = pgoff;
-#ifdef KHEADERS_HAVE_VM_FLAGS_CLEAR
-	vm_flags_init(vma, flags);
-#else
-	vma->vm_flags = flags;
-#endif
-	return vma;
-}
-
-static int kheaders_mmap(struct kunit *test, struct vm_area_struct *vma)
-{
-	struct kheaders *kheaders = test->priv;
-	int ret = -ENODEV;
-
-	mmap_write_lock(vma->vm_mm);
-#ifdef CONFIG_PER_VMA_LOCK
-	/* Locked, as a new mapping is. The sequence is a seqcount_t or an int. */
-	vma->vm_lock_seq = *(unsigned int *)&vma->vm_mm->mm_lock_seq;
-#endif
-	if (hold_node(kheaders->node)) {
-		ret = kheaders->attr.mmap(NULL, kernel_kobj, kheaders->node->priv,
-					vma);
-		release_node(kheaders->node);
-	}
-	mmap_write_unlock(vma->vm_mm);
-	return ret;
-}
-
-/* Pages beyond 0 are counted from the end of the archive if @at_end. */
-struct mmap_case {
-	const char *name;
-	bool at_end;
-	long pgoff;
-	long pages;
-	unsigned long flags;
-	int expected;
-};
-
-#define PRIVATE	(VM_READ | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
-#define SHARED	(PRIVATE | VM_SHARED | VM_MAYSHARE)
-
-static const struct mmap_case mmap_cases[] = {
-	{ "first page", false, 0, 1, PRIVATE, 0 },
-	{ "first page shared", false, 0, 1, SHARED, 0 },
-	{ "second page", false, 1, 1, PRIVATE, 0 },
-	{ "last page", true, -1, 1, PRIVATE, 0 },
-	{ "private writable", false, 0, 1, PRIVATE | VM_WRITE, -EACCES },
-	{ "shared writable", false, 0, 1, SHARED | VM_WRITE, -EACCES },
-	{ "executable", false, 0, 1, PRIVATE | VM_EXEC, -EACCES },
-	{ "page behind the end", true, 0, 1, PRIVATE, -EINVAL },
-	{ "page across the end", true, -1, 2, PRIVATE, -EINVAL },
-	{ "far behind the end", false, LONG_MAX, 1, PRIVATE, -EINVAL },
-	{ "offset that wraps around", false, -1, 2, PRIVATE, -EINVAL },
-};
-
-static void mmap_case_desc(const struct mmap_case *c, char *desc)
-{
-	strscpy(desc, c->name, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(kheaders_mmap, mmap_cases, mmap_case_desc);
-
-static void kheaders_mmap_flags(struct kunit *test)
-{
-	const struct mmap_case *c = test->param_value;
-	struct kheaders *kheaders = test->priv;
-	unsigned long end = DIV_ROUND_UP(kheaders->attr.size, PAGE_SIZE);
-	struct vm_area_struct *vma;
-
-	if (!IS_ENABLED(CONFIG_MMU))
-		kunit_skip(test, "nothing can be mapped without an MMU");
-
-	KUNIT_ASSERT_NOT_ERR_OR_NULL_MSG(test, kheaders->attr.mmap,
-					 "there is no callback to map");
-	vma = new_vma(test, c->pgoff + (c->at_end ? end : 0), c->pages, c->flags);
-	KUNIT_ASSERT_EQ(test, kheaders_mmap(test, vma), c->expected);
-	if (c->expected)
-		return;
-
-	KUNIT_EXPECT_EQ_MSG(test, vma->vm_flags & (VM_MAYWRITE | VM_MAYEXEC), 0,
-			    "mprotect() could make it writable or executable");
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, vma->vm_ops);
-	KUNIT_EXPECT_TRUE_MSG(test, !vma->vm_ops->close, "kernfs refuses a close");
-}
-
-static void put_node(struct kunit_resource *res)
-{
-	sysfs_put(res->data);
-}
-
 static bool no_module;
 
 static int kheaders_test_init(struct kunit *test)
 {
 	struct kheaders *kheaders;
+	struct file *file;
 
 	kheaders = kunit_kzalloc(test, sizeof(*kheaders), GFP_KERNEL);
 	if (!kheaders)
 		return -ENOMEM;
 
-	kheaders->node = sysfs_get_dirent(kernel_kobj->sd, KHEADERS_NAME);
-	if (!kheaders->node && no_module)
+	file = open_kheaders(O_RDONLY);
+	if (IS_ERR(file) && no_module)
 		kunit_skip(test, "the module kheaders is not loaded and could not be");
-	KUNIT_ASSERT_NOT_NULL_MSG(test, kheaders->node,
-				  "/sys/kernel/" KHEADERS_NAME " is not there");
+	KUNIT_ASSERT_FALSE_MSG(test, IS_ERR(file),
+			       "/sys/kernel/" KHEADERS_NAME " cannot be opened: %ld",
+			       PTR_ERR(file));
 
-	kunit_add_resource(test, NULL, put_node, &kheaders->put_node, kheaders->node);
-	if (!hold_node(kheaders->node))
-		return -ENODEV;
-	kheaders->attr = *(struct bin_attribute *)kheaders->node->priv;
-	release_node(kheaders->node);
+	kheaders->file = file;
+	kheaders->size = i_size_read(file_inode(file));
 	test->priv = kheaders;
 	return 0;
+}
+
+static void kheaders_test_exit(struct kunit *test)
+{
+	struct kheaders *kheaders = test->priv;
+
+	if (kheaders)
+		fput(kheaders->file);
+	test->priv = NULL;	/* the next parameter may fail to open it */
 }
 
 #if IS_MODULE(CONFIG_IKHEADERS)
@@ -813,11 +704,14 @@ static bool loaded;
 /* Lets the module in for the time of the tests. */
 static int kheaders_suite_init(struct kunit_suite *suite)
 {
-	struct kernfs_node *node = sysfs_get_dirent(kernel_kobj->sd, KHEADERS_NAME);
+	struct file *file = open_kheaders(O_RDONLY);
 
-	no_module = !node && request_module("kheaders");
-	loaded = !node && !no_module;
-	sysfs_put(node);
+	if (!IS_ERR(file)) {
+		fput(file);
+		return 0;
+	}
+	no_module = request_module("kheaders");
+	loaded = !no_module;
 	return 0;
 }
 
@@ -835,7 +729,7 @@ static void kheaders_suite_exit(struct kunit_suite *suite)
 #endif
 
 static struct kunit_case kheaders_cases[] = {
-	KUNIT_CASE(kheaders_node),
+	KUNIT_CASE(kheaders_file),
 	KUNIT_CASE_PARAM(kheaders_read_at, kheaders_read_gen_params),
 	KUNIT_CASE(kheaders_read_to_end),
 	KUNIT_CASE(kheaders_xz_container),
@@ -844,7 +738,6 @@ static struct kunit_case kheaders_cases[] = {
 	KHEADERS_CASE_SLOW(kheaders_files),
 	KHEADERS_CASE_SLOW(kheaders_release),
 	KHEADERS_CASE_SLOW(kheaders_configuration),
-	KUNIT_CASE_PARAM(kheaders_mmap_flags, kheaders_mmap_gen_params),
 	{}
 };
 
@@ -853,6 +746,7 @@ static struct kunit_suite kheaders_suite = {
 	.suite_init = kheaders_suite_init,
 	.suite_exit = kheaders_suite_exit,
 	.init = kheaders_test_init,
+	.exit = kheaders_test_exit,
 	.test_cases = kheaders_cases,
 };
 

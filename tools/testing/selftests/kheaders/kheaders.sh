@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034	# failed is what tests exit with
 #
 # For the tests beside this to source: makes the archive available, prints
 # KTAP and leaves things as they were, also when interrupted.
@@ -8,21 +8,24 @@ export LC_ALL=C
 # where rmmod is, and an ordinary user's PATH does not lead
 export PATH="$PATH:/usr/sbin:/sbin"
 archive=/sys/kernel/kheaders.tar.xz
+bin=$(dirname "$0")
+[ ! -x "${OUTPUT-}/read_test" ] || bin=$OUTPUT	# of make run_tests O=
 
 number=0
 failed=0
 tmp=
-loaded=
+was_there=	# yes or no, once it is known
+programs=	# to be ended
 
 skip_all()
 {
-	echo "1..0 # SKIP $*"
+	printf 'TAP version 13\n1..0 # SKIP %s\n' "$*"
 	exit 4
 }
 
 bail_out()
 {
-	echo "Bail out! $*"
+	printf 'TAP version 13\nBail out! %s\n' "$*"
 	exit 1
 }
 
@@ -35,14 +38,34 @@ needs()
 cleanup()
 {
 	trap '' HUP INT TERM
-	! type at_exit >/dev/null 2>&1 || at_exit
+	# shellcheck disable=SC2086	# one or more
+	[ ! "$programs" ] || kill $programs
+	wait
 	[ ! "$tmp" ] || rm -rf "$tmp"
-	[ ! "$loaded" ] || rmmod kheaders
+	case $was_there in
+	yes) [ -e "$archive" ] || modprobe kheaders ;;
+	no) [ ! -e "$archive" ] || rmmod kheaders ;;
+	esac
+}
+
+# run PROGRAM: one that prints KTAP itself. Its output passes through a pipe,
+# which ends when the last process has that it started, also if it is killed.
+run()
+{
+	mkfifo "$tmp/pipe"
+	cat "$tmp/pipe" &
+	"$bin/$1" >"$tmp/pipe" &
+	programs=$!
+	status=0
+	wait "$programs" || status=$?
+	programs=
+	wait
+	return $status
 }
 
 plan()
 {
-	echo "1..$1"
+	printf 'TAP version 13\n1..%d\n' "$1"
 }
 
 # check NAME COMMAND...: what the command prints is shown if it fails
@@ -60,18 +83,19 @@ check()
 	fi
 }
 
-# skip NAME REASON...
+# skip NAME REASON
 skip()
 {
 	number=$((number + 1))
-	name=$1
-	shift
-	echo "ok $number $name # SKIP $*"
+	echo "ok $number $1 # SKIP $2"
 }
 
-finish()
+# with PROGRAM NAME COMMAND...: a check that needs it
+with()
 {
-	exit $failed
+	command -v "$1" >/dev/null || { skip "$2" "no $1"; return; }
+	shift
+	check "$@"
 }
 
 trap cleanup EXIT
@@ -79,12 +103,13 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-echo "TAP version 13"
-if [ ! -e "$archive" ]; then
+if [ -e "$archive" ]; then
+	was_there=yes
+else
 	[ "$(id -u)" -eq 0 ] || skip_all "no $archive, and only root can load the module"
 	modprobe -n -q kheaders || skip_all "this kernel has no kheaders"
-	loaded=yes
-	modprobe kheaders || { loaded=; bail_out "kheaders cannot be loaded"; }
+	was_there=no
+	modprobe kheaders || bail_out "kheaders cannot be loaded"
 	[ -e "$archive" ] || bail_out "no $archive in spite of kheaders"
 fi
 tmp=$(mktemp -d) || bail_out "no temporary directory"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# What the archive looks like as a file.
-# shellcheck disable=SC2002,SC2016	# cat is under test; shells further in expand it
+# What the archive looks like as a file; read_test.c tries to write to it.
+# shellcheck disable=SC2002	# cat is under test
 
 . "$(dirname "$0")/kheaders.sh"
 
@@ -20,11 +20,6 @@ is()
 	[ "$1" = "$2" ]
 }
 
-refused()
-{
-	! sh -c "$1" sh "$archive"
-}
-
 truncation_without_effect()
 {
 	size=$(stat -c %s "$archive")
@@ -38,14 +33,11 @@ cp_equals_cat()
 	cp "$archive" "$tmp/cp" && cat "$archive" >"$tmp/cat" && cmp "$tmp/cp" "$tmp/cat"
 }
 
-plan 9
+plan 6
 check "a regular file" is "$(stat -c %F "$archive")" "regular file"
 check "mode 0444" is "$(stat -c %a "$archive")" 444
 check "owned by root" is "$(stat -c %u:%g "$archive")" 0:0
 check "its size is what can be read" size_is_exact
-check "opening to write is refused" refused 'exec 3>>"$1"'
-check "opening to read and write is refused" refused 'exec 3<>"$1"'
 check "truncating has no effect" truncation_without_effect
-check "removing is refused" refused 'rm -f "$1"'
 check "cp gives what cat gives" cp_equals_cat
-finish
+exit $failed
