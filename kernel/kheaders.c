@@ -9,28 +9,17 @@
 #include <linux/init.h>
 #include <linux/kobject.h>
 #include <linux/module.h>
-#include <linux/stringify.h>
 #include <linux/sysfs.h>
 
-#include "kheaders_data.h"
+#ifdef CONFIG_IKHEADERS_EXTMOD
+#define __kheaders_data __weak	/* unknown to modpost: see kheaders_data.c */
+#else
+#include "kheaders_data.c"
+#define __kheaders_data
+#endif
 
-/*
- * What follows the archive is for scripts/extract-kheaders, which looks for the
- * marker in an image or module: the number of bytes before it. As text it is
- * the same for every assembler and machine.
- */
-asm(".pushsection .rodata, \"a\"\n\t"
-	".global kernel_headers_data\n"
-	"kernel_headers_data:\n"
-	".Lkheaders_" __stringify(KHEADERS_SHA1) ":\n\t"
-	".incbin \"kernel/kheaders_data.tar.xz\"\n\t"
-	".global kernel_headers_data_end\n"
-	"kernel_headers_data_end:\n\t"
-	".ascii \"kheaders.tar.xz:" __stringify(KHEADERS_SIZE) "\\n\"\n\t"
-	".popsection\n");
-
-extern char kernel_headers_data[];
-extern char kernel_headers_data_end[];
+extern char kernel_headers_data[] __kheaders_data;
+extern char kernel_headers_data_end[] __kheaders_data;
 
 #ifdef KHEADERS_HAVE_BIN_ATTR_SIMPLE_RO
 static struct bin_attribute kheaders_attr __ro_after_init =

@@ -3,10 +3,10 @@
 #
 # Make the archive of kernel headers that CONFIG_IKHEADERS builds in.
 #
-# usage: gen_kheaders.sh names FLAG...
-#        gen_kheaders.sh manifest NAMES BLOCKS MANIFEST
+# usage: gen_kheaders.sh names [--modules] FLAG...
+#        gen_kheaders.sh manifest NAMES BLOCKS MANIFEST [PROGRAM...]
 #        gen_kheaders.sh block LIST OUT.xz
-#        gen_kheaders.sh tail LIST OUT.xz
+#        gen_kheaders.sh tail LIST OUT.xz [SYMVERS]
 #        gen_kheaders.sh join ARCHIVE PIECE.xz...
 #
 # The way of a header into the archive, in the steps of kernel/Makefile:
@@ -16,10 +16,11 @@
 #   block     the files of one, without comments, as a piece of a tar, in xz.
 #             What was compressed before is not compressed again.
 #   tail      the last piece: what the archive says of itself, and its end.
-#             LIST is any other piece's, for the time
+#             LIST is any other piece's, for the time. With SYMVERS, from
+#             modpost, modules can be built from the archive
 #   join      the pieces to one xz stream
 #
-# kbuild runs all in the objtree and hands over $srctree, $SRCARCH, $CC,
+# kbuild runs all in the objtree and hands over $srctree, $SRCARCH, $CC, $STRIP,
 # $KBUILD_BUILD_TIMESTAMP and, as far as they are set, $XZ and $PERL. The other
 # tools are those of POSIX, and sha1sum.
 #
@@ -100,20 +101,43 @@ compress()
 	fi
 	rm -f "$1.from"
 	# shellcheck disable=SC2086	# flags are words
-	$XZ $xz_flags --stdout <"$tmp" >"$tmp.xz" || fail "$XZ failed: see above; it takes the one of XZ Utils, package xz-utils"
+	$XZ $xz_flags --stdout <"$tmp" >"$tmp.xz" ||
+		fail "$XZ failed: see above; it takes the one of XZ Utils, package xz-utils"
 	mv "$tmp.xz" "$1"
 	echo "$from" >"$1.from"
 }
 
-# What the archive says of itself.
+# describe [SYMVERS]: what the archive says of itself
 describe()
 {
 	read -r release <include/config/kernel.release
 	echo "release: $release"
 	echo "architecture: $SRCARCH"
-	echo "profile: headers"
 	sed -n 's/"$//; s/^CONFIG_CC_VERSION_TEXT="*/compiler: /p' include/config/auto.conf
-	echo "symbol-versions: none"
+	[ "${1-}" ] || { echo 'profile: headers'; return; }
+	echo 'profile: modules'
+	case $1 in
+	Module.symvers) echo 'symbols: all' ;;
+	*) echo "symbols: those of ${1%.symvers}" ;;
+	esac
+	if grep -q '^CONFIG_MODVERSIONS=y' include/config/auto.conf; then
+		echo 'symbol-versions: yes'
+	else
+		echo 'symbol-versions: no'
+	fi
+}
+
+# list_symbols SYMVERS MADE: what has to be there for a module to be linked
+list_symbols()
+{
+	cp "$1" "$2/Module.symvers"
+	[ "$1" = Module.symvers ] ||
+		echo "gen_kheaders: note: the archive has the symbols of ${1%.symvers} alone;" \
+			"make without a target gives it all" >&2
+	echo 'made Module.symvers'
+	# made with what it is linked to, not before
+	object=arch/$SRCARCH/lib/crtsavres.o
+	[ ! -e "$object" ] || echo "obj= $object"
 }
 
 step=${1-}
@@ -125,11 +149,13 @@ names:*)
 	need_tool sha1sum coreutils
 	exec $PERL "$srctree/scripts/gen_kheaders_names.pl" "$@"
 	;;
-manifest:3)
+manifest:[!012]|manifest:??)
 	begin "$3"
-	mkdir -p "${3%/*}/made"
-	$PERL "$srctree/scripts/gen_kheaders_manifest.pl" "$1" "$2" "${3%/*}" >"$tmp"
-	mv "$tmp" "$3"
+	names=$1 blocks=$2 manifest=$3 dir=${3%/*}
+	shift 3
+	mkdir -p "$dir/made"
+	$PERL "$srctree/scripts/gen_kheaders_manifest.pl" "$names" "$blocks" "$dir" "$@" >"$tmp"
+	mv "$tmp" "$manifest"
 	;;
 block:2)
 	begin "$2"
@@ -137,10 +163,15 @@ block:2)
 	make_tar "$1" <"$tmp.xz"
 	compress "$2"
 	;;
-tail:2)
+tail:[23])
 	begin "$2"
-	describe >"${1%/*}/made/kheaders_info.txt"
-	echo 'made kheaders_info.txt' | make_tar "$1"
+	made=${1%/*}/made
+	describe ${3:+"$3"} >"$made/kheaders_info.txt"
+	{
+		[ ! "${3-}" ] || list_symbols "$3" "$made"
+		echo 'made kheaders_info.txt'
+	} >"$tmp.xz"
+	make_tar "$1" <"$tmp.xz"
 	dd if=/dev/zero bs=512 count=2 2>/dev/null >>"$tmp" || fail "dd failed: is the disk full?"
 	compress "$2"
 	;;

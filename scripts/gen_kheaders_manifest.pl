@@ -4,12 +4,14 @@
 # Say what the kernel's archive of headers consists of, and in which block of it
 # each file goes.
 #
-# usage: gen_kheaders_manifest.pl NAMES BLOCKS DIR
+# usage: gen_kheaders_manifest.pl NAMES BLOCKS DIR [PROGRAM...]
 #
-# NAMES comes from gen_kheaders_names.pl. Into DIR go
+# NAMES comes from gen_kheaders_names.pl. PROGRAM... are those of the objtree that
+# a build of modules runs. Into DIR go
 #
 #	made/...	what is made here rather than read from a tree:
-#			compile_flags.txt and what it names
+#			compile_flags.txt and what it names, programs without
+#			their symbols
 #	N.list		for each N of 1 to BLOCKS a line "mtime SECONDS", and the
 #			members of block N as scripts/strip_headers --tar reads
 #			them; left alone if they are the same
@@ -24,11 +26,11 @@
 use strict;
 use warnings;
 
-my ($names, $blocks, $dir) = @ARGV;
+my ($names, $blocks, $dir, @programs) = @ARGV;
 my $srctree = $ENV{srctree} // '.';
 
 my ($mtime, @flags, @defines, @include_path);
-my %origin;	# path => 'src', 'obj' or 'made'
+my %origin;	# path => 'src', 'obj', with a = if it is no header, or 'made'
 my %candidate;	# path => 'src' or 'obj': goes in if a header includes it
 my %bytes;	# path => what it takes in the archive
 my %links;
@@ -44,7 +46,7 @@ sub read_names
 	open my $file, '<', $names or fail("$names: $!");
 	while (<$file>) {
 		chomp;
-		if (/^(src|obj) (.*)/) {
+		if (/^((?:src|obj)=?) (.*)/) {
 			$origin{$2} = $1;
 		} elsif (/^(src|obj)\? (.*)/) {
 			$candidate{$2} = $1;
@@ -132,6 +134,60 @@ sub make_compile_flags
 		  '-include', $header, @flags);
 }
 
+sub slurp
+{
+	my ($path) = @_;
+
+	open my $file, '<:raw', $path or fail("$path: $!");
+	local $/;
+	return readline($file) // '';
+}
+
+# Whether the machine that builds this kernel can run what it is built of: the
+# heads of programs for both, e_ident and e_machine, are the same.
+sub is_native
+{
+	my @heads = map { substr(slurp($_), 4, 2) . substr(slurp($_), 18, 2) }
+		'scripts/basic/fixdep', 'scripts/mod/empty.o';
+
+	return $heads[0] eq $heads[1];
+}
+
+# Programs as they are, if the kernel's machine can run them; otherwise what that
+# needs to build them, with a makefile that does and then goes on to the kernel's.
+sub make_programs
+{
+	if (is_native()) {
+		for my $program (@programs) {
+			my $stripped = "$dir/.tmp_program";
+
+			system($ENV{STRIP} // 'strip', '-s', '-o', $stripped, $program) == 0
+				or fail("$program: cannot be stripped: see above");
+			make_file($program, slurp($stripped));
+			unlink $stripped;
+		}
+		return;
+	}
+	my %wanted = map { $_ => 1 } @programs;
+	my @sources = (glob("'$srctree'/scripts/basic/fixdep.c"),
+		       glob("'$srctree'/scripts/mod/*.[ch]"),
+		       glob("'$srctree'/scripts/include/*.h"),
+		       $wanted{'scripts/genksyms/genksyms'} ?
+		       glob("'$srctree'/scripts/genksyms/*.[ch]") : ());
+	for my $source (@sources) {
+		(my $path = $source) =~ s{^\Q$srctree\E/}{};
+		$origin{$path} = 'src=';
+	}
+	for my $path (glob('scripts/mod/*.h scripts/genksyms/*.[ch]')) {
+		$origin{$path} //= 'obj=' unless $path =~ /genksyms/ && !$wanted{'scripts/genksyms/genksyms'};
+	}
+	my @missing = grep { !m{^scripts/(?:basic/fixdep|mod/modpost|genksyms/genksyms|sign-file)$} }
+		@programs;
+	print STDERR "gen_kheaders: warning: $_: made for another machine than the kernel's, " .
+		"and not rebuilt there: module builds will miss it\n" for @missing;
+	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
+}
+
 # Has these files read, for their size and what they include: a list of
 # [header, name with its quotes].
 sub scan
@@ -147,7 +203,7 @@ sub scan
 		chomp;
 		if (s/^include //) {
 			push @names, $_;
-		} elsif (s/^file (\d+) \w+ //) {
+		} elsif (s/^file (\d+) \S+ //) {
 			$bytes{$_} = $1;
 			for my $name (@names) {
 				push @includes, [$_, $name];
@@ -225,7 +281,7 @@ sub assign
 # The line of a list as make has to read it; undef for one that is no file.
 sub prerequisite
 {
-	my ($tree, $path) = $_[0] =~ /^(\w+) (.*)/;
+	my ($tree, $path) = $_[0] =~ /^(\w+)=? (.*)/;
 
 	return undef if $tree eq 'dir' || $tree eq 'made';
 	$path =~ s/[][ #:*?]/\\$&/g;
@@ -235,6 +291,11 @@ sub prerequisite
 
 read_names();
 make_compile_flags();
+# Only Linux before 6.4 has it. It lists what symbols are used in this build and
+# changes while that goes on; headers want it to be there.
+make_file('include/generated/autoksyms.h', "/* see what a module uses */\n")
+	if -e 'include/generated/autoksyms.h';
+make_programs() if @programs;
 take_included();
 
 my @lists = assign();

@@ -5,9 +5,9 @@
 # there, the flags and the time of this build. Nothing is read but directories,
 # as this runs in every build.
 #
-# usage: gen_kheaders_names.pl FLAG...
+# usage: gen_kheaders_names.pl [--modules] FLAG...
 #
-# FLAG... are the compiler's flags of this build. The directories searched are
+# With --modules it is for building external modules, too. FLAG... are the compiler's flags of this build. The directories searched are
 # include/, arch/$SRCARCH/include/ and each other one of the trees that a flag
 # puts into the include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP
 # come from kbuild, the current directory is the objtree.
@@ -23,6 +23,8 @@
 #	obj PATH	a header of the build; wins over one of the source tree
 #	src? PATH
 #	obj? PATH	a file that is a header if another one includes it
+#	src= PATH
+#	obj= PATH	a file for building modules, not to be changed
 #	link PATH -> TARGET
 #			a symbolic link among them, and where all links on the
 #			way end: noted so that a link pointed elsewhere is seen
@@ -266,6 +268,32 @@ sub search
 	}
 }
 
+# What make M= reads beside headers: makefiles and what they include and run, the
+# configuration, the linker's script. Of scripts/ nothing is below the first level
+# but programs, which the manifest's step gets.
+sub list_for_modules
+{
+	my $in_scripts = qr{
+		^Makefile | \.(?:include|sh|scl)$ | ^recordmcount\. |
+		^(?:check-local-export|module-common\.c|context-analysis-suppression\.txt)$
+	}x;
+
+	$origin{Makefile} = 'src=';
+	for my $path (glob("'$srctree'/arch/$srcarch/Makefile*"),
+		      $srcarch eq 'um' ? glob("'$srctree'/arch/*/Makefile.um") : (),
+		      glob("'$srctree'/arch/$srcarch/Kbuild.platforms"),
+		      glob("'$srctree'/arch/$srcarch/*/Platform"),
+		      grep { m{([^/]*)$} && $1 =~ $in_scripts } glob("'$srctree'/scripts/*")) {
+		(my $name = $path) =~ s{^\Q$srctree\E/}{};
+		$origin{$name} = 'src=' if -f $path && $name !~ /~$/;
+	}
+	for my $path ('.config', 'include/config/auto.conf', 'include/config/kernel.release',
+		      'include/generated/rustc_cfg', 'scripts/module.lds',
+		      "arch/$srcarch/module.lds") {
+		$origin{$path} = 'obj=' if -f $path;
+	}
+}
+
 sub note_link
 {
 	my ($root, $path) = @_;
@@ -274,6 +302,7 @@ sub note_link
 	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
 }
 
+my $for_modules = @ARGV && $ARGV[0] eq '--modules' && shift;
 my ($flags, $include_path) = read_flags(@ARGV);
 
 # A directory inside another one is searched with that.
@@ -294,6 +323,7 @@ for my $path (@included) {
 fail("$srctree: no headers found: is this a kernel tree?")
 	unless grep { !/\?/ } values %origin;
 
+list_for_modules() if $for_modules;
 print 'mtime ', mtime(), "\n";
 print "warning $_\n" for sort @warnings;
 for my $flag (@$flags) {

@@ -7,13 +7,14 @@
  *        strip_headers --scan MADE SRCTREE < LIST
  *
  * The first writes the stripped header to standard output. LIST has a line
- * "TREE PATH" for each file: TREE is src for one in SRCTREE, obj for one in the
- * current directory, made for one in the directory MADE, and dir for a directory
- * of that name in the archive. --tar writes these files, stripped but for those
- * that are made, and directories as members of an archive in the ustar format of
- * POSIX, modified at SECONDS, without the zeros that end an archive. --scan
- * prints for each file its line with what it takes in the archive, in bytes, and
- * a line for each header name in it:
+ * "TREE PATH" for each file: TREE is src for a header in SRCTREE, obj for one in
+ * the current directory, with a = behind it a file there that is no header; made
+ * for a file in the directory MADE, and dir for a directory of that name in the
+ * archive. --tar writes these, headers stripped, as members of an archive in the
+ * ustar format of POSIX, modified at SECONDS, without the zeros that end an
+ * archive; what starts as a script or program does can be executed. --scan prints
+ * for each file its line with what it takes in the archive, in bytes, and a line
+ * for each header name in it:
  *
  *	file 1536 src include/linux/a.h
  *	include <linux/b.h>
@@ -580,7 +581,8 @@ static unsigned int tar_checksum(const struct tar_head *head)
 }
 
 /* A name that is too long for one field is cut at a slash into two. */
-static void write_head(const char *path, size_t size, unsigned long mtime)
+static void write_head(const char *path, size_t size, unsigned long mtime,
+		       bool executable)
 {
 	bool is_dir = path[strlen(path) - 1] == '/';
 	struct tar_head head = {
@@ -599,7 +601,8 @@ static void write_head(const char *path, size_t size, unsigned long mtime)
 		name++;
 	}
 	memcpy(head.name, name, strlen(name));
-	memcpy(head.mode, is_dir ? "0000755" : "0000644", sizeof(head.mode));
+	memcpy(head.mode, is_dir || executable ? "0000755" : "0000644",
+	       sizeof(head.mode));
 	snprintf(head.size, sizeof(head.size), "%011zo", size);
 	snprintf(head.mtime, sizeof(head.mtime), "%011lo", mtime);
 	head.type = is_dir ? '5' : '0';
@@ -615,22 +618,34 @@ struct trees {
 };
 
 /* Cuts @line at the blank into tree and path. */
-static int tree_of(const struct trees *trees, char *line, const char **path)
+static int tree_of(const struct trees *trees, char *line, const char **path,
+		   bool *header)
 {
 	char *blank = strchr(line, ' ');
+	size_t len;
 
-	if (!blank)
+	if (!blank || blank == line)
 		die(line, "not a line \"TREE PATH\"");
 	*blank = '\0';
 	*path = blank + 1;
-	if (!strcmp(line, "src"))
+	len = blank - line;
+	*header = strcmp(line, "made") && line[len - 1] != '=';
+	if (line[len - 1] == '=')
+		len--;
+	if (len == 3 && !memcmp(line, "src", len))
 		return trees->src;
-	if (!strcmp(line, "obj"))
+	if (len == 3 && !memcmp(line, "obj", len))
 		return trees->obj;
 	if (!strcmp(line, "made"))
 		return trees->made;
 	die(line, "no such tree");
 	return -1;
+}
+
+static bool is_executable(const char *text, size_t len)
+{
+	return (len > 2 && !memcmp(text, "#!", 2)) ||
+	       (len > 4 && !memcmp(text, "\177ELF", 4));
 }
 
 static void strip_list(const struct trees *trees, bool scan, unsigned long mtime)
@@ -639,6 +654,7 @@ static void strip_list(const struct trees *trees, bool scan, unsigned long mtime
 	size_t room = 0, len;
 	const char *path;
 	char *line = NULL;
+	bool header;
 	ssize_t got;
 	int dir;
 
@@ -646,12 +662,12 @@ static void strip_list(const struct trees *trees, bool scan, unsigned long mtime
 		if (line[got - 1] == '\n')
 			line[got - 1] = '\0';
 		if (!strncmp(line, "dir ", 4)) {
-			write_head(line + 4, 0, mtime);
+			write_head(line + 4, 0, mtime, false);
 			continue;
 		}
-		dir = tree_of(trees, line, &path);
+		dir = tree_of(trees, line, &path, &header);
 		len = read_file(dir, path, &text);
-		if (dir != trees->made) {
+		if (header) {
 			make_room(&out, room_for(len));
 			len = strip(text.data, len, out.data, out.room, scan);
 		}
@@ -660,8 +676,9 @@ static void strip_list(const struct trees *trees, bool scan, unsigned long mtime
 			       len + padding(len) + TAR_BLOCK, line, path);
 			continue;
 		}
-		write_head(path, len, mtime);
-		write_out(dir == trees->made ? text.data : out.data, len);
+		write_head(path, len, mtime,
+			   !header && is_executable(text.data, len));
+		write_out(header ? out.data : text.data, len);
 		write_zeros(padding(len));
 	}
 	if (ferror(stdin))

@@ -41,6 +41,14 @@ FRAGMENTS = {
     'scripts/.gitignore': Sorted(r'^/(\S+)\n'),
     'tools/testing/selftests/Makefile': Sorted(r'^TARGETS \+= (\S+)\n'),
 
+    # the objects that vmlinux is linked from, before one that all kernels have
+    'scripts/link-vmlinux.sh': Place(
+        r'^()\tobjs="\$\{objs\} init/version-timestamp\.o"$', '%s\n'),
+
+    # behind what vmlinux and modules depend on
+    'scripts/Makefile.vmlinux': Place(r'^()# Add FORCE to the pre', '%s\n'),
+    'scripts/Makefile.modfinal': Place(r'^()# Add FORCE to the pre', '%s\n'),
+
     # an entry in a sorted list
     'MAINTAINERS': Sorted(r'^(\S.*)\n(?:[A-Z]:\t.*\n)+\n', '%s\n'),
 
@@ -88,6 +96,9 @@ PROBES = {
     # sysfs reads memory by itself: 6.10
     'KHEADERS_HAVE_BIN_ATTR_SIMPLE_RO': (
         'include/linux/sysfs.h', r'^#define __BIN_ATTR_SIMPLE_RO\('),
+    # vmlinux is linked under another name and stripped then: 6.17
+    'KHEADERS_HAVE_VMLINUX_UNSTRIPPED': (
+        'scripts/Makefile.vmlinux', r'^vmlinux\.unstripped: '),
     # slow cases can be marked: 6.6
     'KHEADERS_HAVE_KUNIT_CASE_SLOW': (
         'include/kunit/test.h', r'^#define KUNIT_CASE_SLOW\('),

@@ -526,6 +526,10 @@ static void kheaders_tar_structure(struct kunit *test)
 				    "%s: neither a file nor a directory", ar->path);
 		KUNIT_ASSERT_TRUE_MSG(test, !is_dir || !ar->size,
 				      "%s: a directory with data", ar->path);
+		/* With this the last piece of the archive begins. */
+		if (IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) &&
+		    !strcmp(ar->path, "Module.symvers"))
+			*before = '\0';
 		KUNIT_ASSERT_LT_MSG(test, compare_paths(before, ar->path), 0,
 				    "'%s' stands behind '%s'", ar->path, before);
 		parent = parent_len(ar->path);
@@ -554,7 +558,11 @@ static const struct {
 	const char *path;
 	bool unwanted;
 } files[] = {
+	{ ".config", !IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) },
+	{ "Makefile", !IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) },
+	{ "Module.symvers", !IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) },
 	{ "compile_flags.txt" },
+	{ "kheaders_info.txt" },
 	{ "include/asm-generic/bug.h" },
 	{ "include/generated/autoconf.h" },
 	{ "include/generated/bounds.h" },
@@ -575,10 +583,11 @@ static const struct {
 	{ "arch/" KHEADERS_HEADER_ARCH "/include/uapi/asm/ptrace.h" },
 
 	/* These change with each build, and carry no meaning. */
-	{ "include/generated/autoksyms.h", .unwanted = true },
 	{ "include/generated/compile.h", .unwanted = true },
 	{ "include/generated/utsversion.h", .unwanted = true },
-	{ "include/config/", .unwanted = true },
+
+	/* For building modules, as are the first ones. */
+	{ "include/config/", .unwanted = !IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) },
 };
 
 static void kheaders_files(struct kunit *test)
