@@ -43,7 +43,7 @@ rounds()
 rounds_with_users()
 {
 	for way in $WAYS; do
-		"$bin/use_archive" "$way" "$tmp/reference" >"$tmp/$way" 2>&1 &
+		nice -n 10 "$bin/use_archive" "$way" "$tmp/reference" >"$tmp/$way" 2>&1 &
 		echo $! >"$tmp/$way.pid"
 		programs="$programs $!"
 	done
