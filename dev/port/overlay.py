@@ -8,7 +8,7 @@ from collections import namedtuple
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-OWN = re.compile(r'\.|(dev|build)/|(README\.md|Makefile|COPYING)$')
+OWN = re.compile(r'\.|(dev|build)/|(README\.md|CHANGELOG\.md|Makefile|COPYING)$')
 UTF8 = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
 
 # Without an owner the file is written as a new one.
