@@ -7,7 +7,7 @@ help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
 
 # make demo          shows the whole story in a virtual machine
-# make check         runs the tests, on all three kernels
+# make check         runs the tests: 6.12 in a guest, 7.3 and 6.1 under UML
 # make check-host    runs the tests that need no kernel build
 # make check-kunit   runs the KUnit suite under User Mode Linux
 # make check-mutations  proves that the suite notices mistakes
@@ -20,7 +20,7 @@ help:
 # make clean         removes what was built
 # make distclean     removes downloads too
 #
-# KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3; check takes all three
+# KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3; check then runs all for it
 # KDIR=tree          use this kernel tree instead
 # OUT=directory      where patch writes to
 # ARCH=x86_64        architecture to build for

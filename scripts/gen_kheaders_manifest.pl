@@ -160,8 +160,11 @@ sub make_programs
 	if (is_native()) {
 		for my $program (@programs) {
 			my $stripped = "$dir/.tmp_program";
+			my @strip = split ' ', $ENV{STRIP} // 'strip';
 
-			system($ENV{STRIP} // 'strip', '-s', '-o', $stripped, $program) == 0
+			# A build ID comes from debug information, with its paths.
+			system(@strip, '-s', '-R', '.note.gnu.build-id', '-o', $stripped,
+			       $program) == 0
 				or fail("$program: cannot be stripped: see above");
 			make_file($program, slurp($stripped));
 			unlink $stripped;
@@ -178,8 +181,9 @@ sub make_programs
 		(my $path = $source) =~ s{^\Q$srctree\E/}{};
 		$origin{$path} = 'src=';
 	}
-	for my $path (glob('scripts/mod/*.h scripts/genksyms/*.[ch]')) {
-		$origin{$path} //= 'obj=' unless $path =~ /genksyms/ && !$wanted{'scripts/genksyms/genksyms'};
+	for my $path (glob('scripts/mod/*.h'),
+		      $wanted{'scripts/genksyms/genksyms'} ? glob('scripts/genksyms/*.[ch]') : ()) {
+		$origin{$path} //= 'obj=';
 	}
 	my @missing = grep { !m{^scripts/(?:basic/fixdep|mod/modpost|genksyms/genksyms|sign-file)$} }
 		@programs;
