@@ -2,8 +2,9 @@
 """The overlay as a series of patches for one tree, made in a repository of its own.
 
 dev/port/series/ has a letter for each patch, in order: its subject, the paths
-it takes, its text. The first is the cover letter. The lines of our MAINTAINERS
-entry come with the files that they name.
+it takes, its text. The first is the cover letter. One without paths ends in a
+patch of stock's files, which is left out where it does not apply: what it mends is
+not there. The lines of our MAINTAINERS entry come with the files that they name.
 """
 
 import glob
@@ -23,7 +24,8 @@ def letters():
     for name in sorted(glob.glob(os.path.join(HERE, 'series', '*.txt'))):
         head, _, body = read(name).text.partition('\n\n')
         field = dict(re.findall(r'^(Subject|Paths):\s+(.*(?:\n[ \t].*)*)', head, re.M))
-        yield field['Subject'], field.get('Paths', '').split(), body.strip('\n') + '\n'
+        body, _, patch = body.partition('\n---\n')
+        yield field['Subject'], field.get('Paths', '').split(), body.strip('\n') + '\n', patch
 
 
 def identity(where):
@@ -62,6 +64,14 @@ def commit(repo, files, message, env):
     git(repo, 'commit', '-q', '-m', message, env=env)
 
 
+def apply_patch(repo, patch, env):
+    """Change files of the repository; false if the patch is not for these."""
+    with tempfile.NamedTemporaryFile('w', dir=os.path.dirname(repo), **UTF8) as f:
+        f.write(patch)
+        f.flush()
+        return git(repo, 'apply', f.name, env=env, ok=True) is not None
+
+
 def entry_for(change, paths):
     """MAINTAINERS with those lines of our entry that name one of paths."""
     lines = [x for x in change.ours.splitlines(True) if not x.startswith('F:') or any(
@@ -96,15 +106,17 @@ def write_series(tree, out):
         os.mkdir(new)
         git(repo, 'init', '-q', '--template=', env=env)
         commit(repo, {p: c.old for p, c in todo.items() if c.old}, 'base', env)
-        (title, _, story), *patches = letters()
+        (title, _, story, _), *patches = letters()
         entry, done = todo.pop('MAINTAINERS', None), []
-        for subject, paths, body in patches:
+        for subject, paths, body, patch in patches:
             files = {p: todo.pop(p).new for p in list(todo)
                      if any(fnmatch(p, w + '*' if w.endswith('/') else w) for w in paths)}
             done += [p for p in files if files[p]]
-            if not files:
+            if patch and apply_patch(repo, patch, env):
+                files = {}
+            elif not files:
                 continue
-            if entry:
+            if entry and files:
                 files['MAINTAINERS'] = entry_for(entry, done) if todo else entry.new
             commit(repo, files, '%s\n\n%s\nSigned-off-by: %s <%s>\n'
                    % (subject, body, name, mail), env)
