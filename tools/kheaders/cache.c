@@ -236,7 +236,7 @@ static int fill(int cache, const struct source *source, const struct options *op
 	if (stage < 0 || mkdirat(stage, "headers", 0755))
 		goto failed;
 	headers = openat(stage, "headers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (headers < 0)
+	if (headers < 0 || fchmod(headers, 0755))
 		goto failed;
 	ret = tree_read(&source->archive, source->name, headers, options, &tree);
 	if (ret)

@@ -35,16 +35,16 @@ static const struct format {
 	const char *name;
 	const char *magic;
 	size_t magic_size;
-	int filter;		/* libarchive's; 0 for liblzma */
+	int (*filter)(struct archive *a);	/* NULL: liblzma does it */
 } formats[] = {
-	{ "gzip",  "\x1f\x8b\x08", 3, ARCHIVE_FILTER_GZIP },
-	{ "xz",    "\xfd" "7zXZ\0", 6, 0 },
-	{ "zstd",  "\x28\xb5\x2f\xfd", 4, ARCHIVE_FILTER_ZSTD },
-	{ "lz4",   "\x02\x21\x4c\x18", 4, ARCHIVE_FILTER_LZ4 },
-	{ "lz4",   "\x04\x22\x4d\x18", 4, ARCHIVE_FILTER_LZ4 },
-	{ "lzop",  "\x89LZO\0\r\n\x1a\n", 9, ARCHIVE_FILTER_LZOP },
-	{ "bzip2", "BZh", 3, ARCHIVE_FILTER_BZIP2 },
-	{ "lzma",  "\x5d\0\0", 3, 0 },
+	{ "gzip",  "\x1f\x8b\x08", 3, archive_read_support_filter_gzip },
+	{ "xz",    "\xfd" "7zXZ\0", 6, NULL },
+	{ "zstd",  "\x28\xb5\x2f\xfd", 4, archive_read_support_filter_zstd },
+	{ "lz4",   "\x02\x21\x4c\x18", 4, archive_read_support_filter_lz4 },
+	{ "lz4",   "\x04\x22\x4d\x18", 4, archive_read_support_filter_lz4 },
+	{ "lzop",  "\x89LZO\0\r\n\x1a\n", 9, archive_read_support_filter_lzop },
+	{ "bzip2", "BZh", 3, archive_read_support_filter_bzip2 },
+	{ "lzma",  "\x5d\0\0", 3, NULL },
 };
 
 static uint32_t number(struct piece file, size_t at, unsigned int bytes)
@@ -216,8 +216,8 @@ static const struct format *format_of(struct piece file)
 }
 
 /*
- * How long a zstd frame is, 0 if it is cut short. libarchive, which takes what
- * follows for another one, loses the last bytes where it is not.
+ * How long a zstd frame or an lzop file is, 0 if it is cut short. libarchive
+ * takes what follows for another one, and loses the last bytes where it is not.
  */
 static size_t zstd_frame(struct piece file)
 {
@@ -239,7 +239,29 @@ static size_t zstd_frame(struct piece file)
 	return 0;
 }
 
-static const char *unpack_by_libarchive(struct piece in, int filter, struct blob *out)
+static size_t lzop_file(struct piece file)
+{
+	uint32_t flags = __builtin_bswap32(number(file, 17, 4)), unpacked, packed;
+	size_t at = 33 + (flags & 0x800 ? 4 : 0);
+
+	if (number(file, 9, 1) < 0x09)
+		return 0;
+	for (at += 1 + number(file, at, 1) + 4; at < file.size; at += packed) {
+		unpacked = __builtin_bswap32(number(file, at, 4));
+		at += 4;
+		if (!unpacked)
+			return at <= file.size ? at : 0;
+		packed = __builtin_bswap32(number(file, at, 4));
+		/* checksums of what was packed, and of what it became if that is less */
+		at += 4 + (flags & 1 ? 4 : 0) + (flags & 0x100 ? 4 : 0);
+		if (packed < unpacked)
+			at += (flags & 2 ? 4 : 0) + (flags & 0x200 ? 4 : 0);
+	}
+	return 0;
+}
+
+static const char *unpack_by_libarchive(struct piece in, const struct format *format,
+					struct blob *out)
 {
 	struct archive *a = archive_read_new();
 	struct archive_entry *entry;
@@ -249,7 +271,7 @@ static const char *unpack_by_libarchive(struct piece in, int filter, struct blob
 	ssize_t got;
 
 	if (!a || archive_read_support_format_raw(a) != ARCHIVE_OK ||
-	    archive_read_append_filter(a, filter) < ARCHIVE_WARN)
+	    format->filter(a) < ARCHIVE_WARN)
 		goto out;
 	error = "cut short or damaged";
 	if (archive_read_open_memory(a, in.data, in.size) != ARCHIVE_OK ||
@@ -284,14 +306,16 @@ static const char *unpack(struct piece in, const struct format *format, struct b
 	lzma_ret ret;
 
 	if (format->filter) {
-		size = format->filter == ARCHIVE_FILTER_ZSTD ? zstd_frame(in) : 0;
+		size = !strcmp(format->name, "zstd") ? zstd_frame(in) :
+		       !strcmp(format->name, "lzop") ? lzop_file(in) : 0;
 		if (size)
 			in.size = size;
-		return unpack_by_libarchive(in, format->filter, out);
+		return unpack_by_libarchive(in, format, out);
 	}
 	ret = unlzma(in, !strcmp(format->name, "xz"), UNPACKED_MOST, out, &size);
 	return ret == LZMA_STREAM_END ? NULL :
-	       ret == LZMA_BUF_ERROR ? "cut short" : "damaged";
+	       ret == LZMA_BUF_ERROR ? "cut short" :
+	       ret == LZMA_MEMLIMIT_ERROR ? "asks for more than 512 MiB of memory" : "damaged";
 }
 
 static int search(struct search *s, struct piece file, unsigned int nested);

@@ -331,6 +331,8 @@ int loan_take(struct loan **loan)
 			goto no_run;
 	}
 	l->owed = owed(l->run);
+	if (!l->owed)
+		unlinkat(l->run, "loaded", 0);
 	ret = l->owed || loaded_inode() ? 0 : start_keeper(l);
 	*loan = l;
 	if (ret) {

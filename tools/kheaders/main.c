@@ -260,7 +260,7 @@ int main(int argc, char **argv)
 
 	/* A file opened in the place of a closed stdout would get the output. */
 	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);

@@ -47,6 +47,8 @@ static int compare(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
+static const char twice[] = "twice in the archive, or upper and lower case are the same here";
+
 static int refuse(const struct writer *w, const char *name, const char *why)
 {
 	return complain(STATUS_DAMAGED, "%s: %s: %s: not unpacked", w->archive, name, why);
@@ -113,7 +115,7 @@ static int descend(struct writer *w, const char *component, size_t length)
 	if (w->writing) {
 		/* One that is there and is not ours differs in case alone. */
 		if (new && mkdirat(w->fds[w->depth], w->path + end, 0755))
-			return errno == EEXIST ? refuse(w, w->path, "twice in the archive") :
+			return errno == EEXIST ? refuse(w, w->path, twice) :
 						 cannot(w, w->path);
 		fd = openat(w->fds[w->depth], w->path + end,
 			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -190,7 +192,8 @@ static const char *plain_name(const char *name, size_t *length)
 		for (; c < name + *length && *c != '/'; c++)
 			if ((unsigned char)*c < ' ' || *c == 0x7f)
 				return NULL;
-		if (c == component || (c - component == 1 && *component == '.') ||
+		if (c == component || c - component > NAME_MAX ||
+		    (c - component == 1 && *component == '.') ||
 		    (c - component == 2 && !memcmp(component, "..", 2)))
 			return NULL;
 		component = c + 1;
@@ -302,7 +305,7 @@ static int write_file(struct writer *w, struct archive *a, struct archive_entry 
 	if (archive_entry_perm(entry) & (S_ISUID | S_ISGID))
 		return refuse(w, name, "setuid or setgid");
 	if (captured && *captured)
-		return refuse(w, name, "twice in the archive");
+		return refuse(w, name, twice);
 	if (captured) {
 		*captured = calloc(1, CAPTURE_SIZE + 1);
 		if (!*captured)
@@ -312,7 +315,7 @@ static int write_file(struct writer *w, struct archive *a, struct archive_entry 
 		fd = openat(w->fds[w->depth], base, O_WRONLY | O_CREAT | O_EXCL |
 			    O_NOFOLLOW | O_CLOEXEC, runs ? 0755 : 0644);
 		if (fd < 0)
-			return errno == EEXIST ? refuse(w, name, "twice in the archive") :
+			return errno == EEXIST ? refuse(w, name, twice) :
 						 cannot(w, name);
 	}
 	ret = copy_data(w, a, name, fd, captured);
@@ -333,7 +336,7 @@ static int write_link(struct writer *w, struct archive_entry *entry, const char 
 	if (!target || !stays_inside(target, w->depth))
 		return refuse(w, name, "a link that leads out");
 	if (w->writing && symlinkat(target, w->fds[w->depth], base))
-		return errno == EEXIST ? refuse(w, name, "twice in the archive") :
+		return errno == EEXIST ? refuse(w, name, twice) :
 					 cannot(w, name);
 	return 0;
 }
@@ -392,7 +395,7 @@ static int unpack_entry(struct writer *w, struct archive *a, struct archive_entr
 		return ret;
 	base = base ? base + 1 : name;
 	if (tfind(name, &w->directories, compare))
-		return refuse(w, name, "twice in the archive");
+		return refuse(w, name, twice);
 	ret = add_name(w, name, length);
 	if (ret)
 		return ret;
