@@ -18,6 +18,7 @@
 #define MEMORY_MOST	(512ull << 20)
 #define UNPACKED_MOST	(1ull << 30)
 #define NESTED_MOST	3
+#define TRIES_MOST	64	/* per format, of what looks like a beginning */
 
 struct search {
 	const char *name;
@@ -160,8 +161,9 @@ static bool is_archive(struct piece xz)
 static int find_stock(struct search *s, struct piece file)
 {
 	const unsigned char *from = file.data, *end = file.data + file.size, *at;
+	unsigned int tries = TRIES_MOST;
 
-	for (; (at = memmem(from, end - from, "\xfd" "7zXZ", 6)); from = at + 1) {
+	for (; tries && (at = memmem(from, end - from, "\xfd" "7zXZ", 6)); from = at + 1) {
 		struct piece rest = { at, end - at };
 		struct blob tar = { 0 };
 		bool headers;
@@ -170,6 +172,7 @@ static int find_stock(struct search *s, struct piece file)
 
 		if (!is_archive(rest))
 			continue;
+		tries--;
 		ret = unlzma(rest, true, UNPACKED_MOST, &tar, &used);
 		headers = memmem(tar.data, tar.size, KCONFIG_H, strlen(KCONFIG_H));
 		free(tar.data);
@@ -365,7 +368,7 @@ static int search(struct search *s, struct piece file, unsigned int nested)
 	/* Others, such as arm's zImage, do not say where the kernel is in them. */
 	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
 		const unsigned char *from = file.data, *end = file.data + file.size, *at;
-		unsigned int tries = 64;
+		unsigned int tries = TRIES_MOST;
 
 		format = &formats[i];
 		while ((at = memmem(from, end - from, format->magic, format->magic_size)) && tries) {

@@ -178,9 +178,10 @@ int source_find(struct source *source, const struct options *options)
 	return uname(&uts) ? complain(STATUS_FAILED, "uname: %m") : nothing(uts.release);
 }
 
+/* Returns -1, with errno set, if reading fails. */
 static int read_all(int fd, const char *name, struct blob *blob)
 {
-	size_t room = 0;
+	size_t room = blob->size;
 	ssize_t got;
 
 	do {
@@ -199,53 +200,71 @@ static int read_all(int fd, const char *name, struct blob *blob)
 		if (got > 0)
 			blob->size += got;
 	} while (got > 0 || (got < 0 && errno == EINTR));
-	return got < 0 ? complain(STATUS_FAILED, "%s: %m", name) : 0;
+	return got < 0 ? -1 : 0;
 }
 
+/* Returns -1, with errno set, if the file is not there, or not any more. */
 static int read_sysfs(struct source *source)
 {
 	int reader = loan_reader();
 	int fd = open(KHEADERS_SYSFS, O_RDONLY | O_CLOEXEC);
+	int ret = -1, error;
 	struct stat st;
-	int ret;
 
-	if (fd < 0 || fstat(fd, &st)) {
-		ret = complain(STATUS_FAILED, KHEADERS_SYSFS ": %m");
-	} else {
+	if (fd >= 0 && !fstat(fd, &st)) {
 		ret = read_all(fd, KHEADERS_SYSFS, &source->archive);
-		if (!ret && !source->identity)
+		/* This may be another one than that which was found. */
+		if (!ret && source->kind == SOURCE_SYSFS) {
+			free(source->identity);
+			source->identity = NULL;
 			ret = identify_loaded(source, &st);
+		}
+	}
+	error = errno;
+	if (ret < 0) {
+		free(source->archive.data);
+		source->archive = (struct blob){ 0 };
 	}
 	if (fd >= 0)
 		close(fd);
 	if (reader >= 0)
 		close(reader);
+	errno = error;
 	return ret;
+}
+
+static int take_package(struct source *source)
+{
+	char *build = source_build_dir();
+
+	if (!build)
+		return complain(STATUS_FAILED, "module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
+	free(source->name);
+	source->name = build;
+	source->kind = SOURCE_BUILD;
+	return 0;
 }
 
 static int read_running(struct source *source)
 {
 	struct loan *loan = NULL;
-	int ret, returned;
+	bool root = !geteuid(), lent;
+	int ret = -1, returned;
 
-	if (geteuid()) {
-		if (source->kind == SOURCE_MODULE) {
-			char *build = source_build_dir();
-
-			if (!build)
-				return complain(STATUS_FAILED, "module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
-			free(source->name);
-			source->name = build;
-			source->kind = SOURCE_BUILD;
-			return 0;
-		}
-	} else if (source->kind == SOURCE_MODULE || !access(KHEADERS_RUN "/loaded", F_OK)) {
-		/* Another run may be about to remove what it loaded. */
+	if (source->kind == SOURCE_MODULE && !root)
+		return take_package(source);
+	/* Another run may be about to remove what it loaded, or just have done so. */
+	lent = root && (source->kind == SOURCE_MODULE || !access(KHEADERS_RUN "/loaded", F_OK));
+	if (!lent)
+		ret = read_sysfs(source);
+	if (root && ret < 0) {
 		ret = loan_take(&loan);
 		if (ret)
 			return ret;
+		ret = read_sysfs(source);
 	}
-	ret = read_sysfs(source);
+	if (ret < 0)
+		ret = complain(STATUS_FAILED, KHEADERS_SYSFS ": %m: removed meanwhile, perhaps: try again");
 	returned = loan_return(loan);
 	return ret ? ret : returned;
 }
@@ -280,6 +299,8 @@ static int read_file(struct source *source)
 		struct blob file = { 0 };
 
 		ret = read_all(fd, source->name, &file);
+		if (ret < 0)
+			ret = complain(STATUS_FAILED, "%s: %m", source->name);
 		if (!ret)
 			ret = image_find(file.data, file.size, source->name, &source->archive);
 		free(file.data);
