@@ -35,7 +35,8 @@
 
 static bool is_hash(const char *name)
 {
-	return strlen(name) == SHA256_TEXT - 1 && strspn(name, "0123456789abcdef") == SHA256_TEXT - 1;
+	return strlen(name) == SHA256_TEXT - 1 &&
+	       strspn(name, "0123456789abcdef") == SHA256_TEXT - 1;
 }
 
 /*
@@ -247,7 +248,8 @@ static int fill(int cache, const struct source *source, const struct options *op
 	goto out;
 failed:
 	ret = complain(STATUS_FAILED, "cache directory: %m%s",
-		       errno == ENOSPC || errno == EDQUOT ? ": make room, or name another one with --cache" : "");
+		       errno == ENOSPC || errno == EDQUOT ?
+		       ": make room, or name another one with --cache" : "");
 out:
 	if (ret)
 		tree_remove(cache, "stage");
@@ -296,7 +298,8 @@ static int find_or_fill(int cache, const struct source *source, const struct opt
 		if (!ret) {
 			*hold = use_entry(cache, source->hash, true);
 			if (*hold < 0)
-				ret = complain(STATUS_FAILED, "cache directory: what was unpacked is gone");
+				ret = complain(STATUS_FAILED,
+					       "cache directory: what was unpacked is gone");
 		}
 	}
 	if (!ret) {

@@ -29,7 +29,8 @@ struct walk {
 static int refuse(const struct walk *w, const char *why)
 {
 	return w->quiet ? STATUS_FAILED :
-	       complain(STATUS_FAILED, "cache directory: %s: %s: or name another directory with --cache",
+	       complain(STATUS_FAILED,
+			"cache directory: %s: %s: or name another directory with --cache",
 			w->path[0] ? w->path : "/", why);
 }
 
@@ -195,7 +196,9 @@ int cachedir_open(const struct options *options, int *dir, char **path)
 			return open_cache(cache, false, dir, path);
 		if (!getcwd(here, sizeof(here)) ||
 		    snprintf(name, sizeof(name), "%s/%s", here, cache) >= (int)sizeof(name))
-			return complain(STATUS_FAILED, "cache directory: %s: name too long, or the current directory is gone", cache);
+			return complain(STATUS_FAILED,
+					"cache directory: %s: name too long, or the current directory is gone",
+					cache);
 		return open_cache(name, false, dir, path);
 	}
 	if (!geteuid()) {
@@ -212,6 +215,7 @@ int cachedir_open(const struct options *options, int *dir, char **path)
 	else if (home && *home == '/')
 		snprintf(name, sizeof(name), "%.4000s/.cache/kheaders", home);
 	else
-		return complain(STATUS_FAILED, "cache directory: neither XDG_CACHE_HOME nor HOME is set: name a directory with --cache");
+		return complain(STATUS_FAILED,
+				"cache directory: neither XDG_CACHE_HOME nor HOME is set: name a directory with --cache");
 	return open_cache(name, false, dir, path);
 }

@@ -36,7 +36,8 @@ static int enter_namespace(void)
 	if (!unshare(CLONE_NEWNS))
 		goto private;
 	if (errno != EPERM || unshare(CLONE_NEWUSER | CLONE_NEWNS))
-		return complain(STATUS_FAILED, "exec --mount: no namespace of its own: %m: this kernel, or its settings, keep ordinary users from that");
+		return complain(STATUS_FAILED,
+				"exec --mount: no namespace of its own: %m: this kernel, or its settings, keep ordinary users from that");
 	snprintf(map, sizeof(map), "%u %u 1\n", uid, uid);
 	if (write_file("/proc/self/uid_map", map))
 		return complain(STATUS_FAILED, "/proc/self/uid_map: %m");
@@ -87,7 +88,8 @@ static int mounted_path(const struct options *options, char **path, bool *archiv
 		goto out;
 	place = open_target(&target);
 	if (!place) {
-		ret = complain(STATUS_FAILED, "exec --mount: neither /usr/src nor /mnt nor /media nor /srv is there to mount on");
+		ret = complain(STATUS_FAILED,
+			       "exec --mount: neither /usr/src nor /mnt nor /media nor /srv is there to mount on");
 		goto out;
 	}
 	ret = mount_tree(&source, options, target);
@@ -139,7 +141,8 @@ int exec_command(char **command, const struct options *options)
 		fcntl(hold, F_SETFD, 0);
 	sigprocmask(SIG_UNBLOCK, &options->held, NULL);
 	execvp(command[0], command);
-	ret = complain(errno == ENOENT ? STATUS_NO_COMMAND : STATUS_CANNOT_RUN, "%s: %m", command[0]);
+	ret = complain(errno == ENOENT ? STATUS_NO_COMMAND : STATUS_CANNOT_RUN,
+		       "%s: %m", command[0]);
 out:
 	free(path);
 	if (hold >= 0)

@@ -38,7 +38,8 @@ static int extract_into(int dir, const char *name, const struct source *source,
 	int ret;
 
 	if (!is_empty(dir))
-		return complain(STATUS_FAILED, "%s: not empty, or not to be read: name a new directory", name);
+		return complain(STATUS_FAILED,
+				"%s: not empty, or not to be read: name a new directory", name);
 	ret = tree_read(&source->archive, source->name, dir, options, &tree);
 	if (ret && tree_empty(dir))
 		complain(ret, "%s: could not be emptied again: %m", name);
@@ -105,7 +106,8 @@ int extract_command(const char *name, const struct options *options)
 	if (!ret)
 		ret = source_read(&source);
 	if (!ret && source.kind == SOURCE_BUILD)
-		ret = complain(STATUS_NONE, "no archive that could be read: the headers are in %s", source.name);
+		ret = complain(STATUS_NONE,
+			       "no archive that could be read: the headers are in %s", source.name);
 	if (ret)
 		goto out;
 	dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -24,10 +24,8 @@ struct flags {
 	bool no_memory;
 };
 
-static void add(struct flags *flags, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void add(struct flags *flags, const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+add(struct flags *flags, const char *format, ...)
 {
 	char **more = realloc(flags->list, (flags->count + 2) * sizeof(*more)), *flag;
 	va_list args;
@@ -80,7 +78,8 @@ static const char * const with_path[] = {
  */
 static bool is_harmless(const char *flag)
 {
-	static const char * const whole[] = { "-nostdinc", "-undef", "-w", "-x", "c", "-trigraphs", NULL };
+	static const char * const whole[] = { "-nostdinc", "-undef", "-w", "-x", "c",
+					      "-trigraphs", NULL };
 	static const char * const front[] = { "-D", "-U", "-std=", "--target=", "-O", "-g", NULL };
 
 	if (begins(flag, "-f"))
@@ -124,16 +123,17 @@ static int add_line(struct flags *flags, const char *dir, const char *line)
 	} else if (is_one_of(line, with_path)) {
 		add(flags, "%s", line);
 		return 0;
-	} else {
-		for (const char * const *f = with_path; !path && *f; f++) {
-			if (begins(line, *f)) {
-				option = *f;
-				path = line + strlen(*f);
-			}
+	}
+	for (const char * const *f = with_path; !path && *f; f++) {
+		if (begins(line, *f)) {
+			option = *f;
+			path = line + strlen(*f);
 		}
 	}
 	if (path ? leads_out(path) : !is_harmless(line))
-		return complain(STATUS_DAMAGED, "%s/compile_flags.txt: %s: not a flag that headers need", dir, line);
+		return complain(STATUS_DAMAGED,
+				"%s/compile_flags.txt: %s: not a flag that headers need",
+				dir, line);
 	if (path)
 		add_path(flags, option, dir, path);
 	else
@@ -350,7 +350,8 @@ static void try_flags(struct flags *flags, const char *dir)
 				cut(flags, count);
 			}
 		}
-		complain(0, "%s: %s does not compile linux/sched.h with the flags worked out: it may be too new or too old for this kernel",
+		complain(0,
+			 "%s: %s does not compile linux/sched.h with the flags worked out: it may be too new or too old for this kernel",
 			 dir, compilers[i]);
 		return;
 	}

@@ -69,8 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 't':
 		room = lzma_stream_buffer_bound(size);
 		tar.data = malloc(room);
-		if (tar.data && lzma_easy_buffer_encode(0, LZMA_CHECK_NONE, NULL, data + 1, size - 1,
-							tar.data, &tar.size, room) == LZMA_OK)
+		if (tar.data &&
+		    lzma_easy_buffer_encode(0, LZMA_CHECK_NONE, NULL, data + 1, size - 1,
+					    tar.data, &tar.size, room) == LZMA_OK)
 			unpack(&tar);
 		free(tar.data);
 		break;

@@ -371,12 +371,14 @@ static int search(struct search *s, struct piece file, unsigned int nested)
 		unsigned int tries = TRIES_MOST;
 
 		format = &formats[i];
-		while ((at = memmem(from, end - from, format->magic, format->magic_size)) && tries) {
+		while (tries &&
+		       (at = memmem(from, end - from, format->magic, format->magic_size))) {
 			struct piece rest = { at, end - at };
 			const char *damage = s->damage;
 
 			from = at + 1;
-			if (format->magic_size < 4 && !(rest.size > 16 && (at[3] < 0x20 || at[0] == 'B')))
+			if (format->magic_size < 4 &&
+			    (rest.size < 16 || (at[3] >= 0x20 && at[0] != 'B')))
 				continue;
 			tries--;
 			ret = search_packed(s, rest, format, NESTED_MOST - 1);
@@ -409,6 +411,7 @@ int image_find(const unsigned char *data, size_t size, const char *name, struct 
 		return ret;
 	if (s.damage)
 		return complain(STATUS_DAMAGED, "%s: %s: %s", name, s.format, s.damage);
-	return complain(STATUS_NONE, "%s: no kernel headers in there: neither a kernel built with CONFIG_IKHEADERS=y nor its module kheaders, or cut short",
+	return complain(STATUS_NONE,
+			"%s: no kernel headers in there: neither a kernel built with CONFIG_IKHEADERS=y nor its module kheaders, or cut short",
 			name);
 }

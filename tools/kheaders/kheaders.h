@@ -94,6 +94,7 @@ struct tree {
 	bool has_modpost;
 	bool has_flags;
 };
+
 int tree_read(const struct blob *archive, const char *name, int dir,
 	      const struct options *options, struct tree *tree);
 void tree_release(struct tree *tree);
@@ -125,6 +126,7 @@ struct source {
 	struct blob archive;	/* once it is read */
 	char hash[SHA256_TEXT];
 };
+
 int source_find(struct source *source, const struct options *options);
 int source_read(struct source *source);
 void source_release(struct source *source);

@@ -186,11 +186,14 @@ static int remove_module(int run)
 	if (!ret)
 		return 0;
 	errno = -ret;
-	return complain(STATUS_FAILED, "module " MODULE ": cannot be removed: %m: as root: rmmod " MODULE);
+	return complain(STATUS_FAILED,
+			"module " MODULE ": cannot be removed: %m: as root: rmmod " MODULE);
 }
 
 static int insert_module(int run)
 {
+	unsigned int flags = KMOD_PROBE_FAIL_ON_LOADED | KMOD_PROBE_IGNORE_COMMAND |
+			     KMOD_PROBE_APPLY_BLACKLIST_ALL;
 	struct kmod_ctx *ctx;
 	struct kmod_module *module = find_module(&ctx);
 	int ret;
@@ -199,13 +202,11 @@ static int insert_module(int run)
 		ret = complain(STATUS_NONE, "module " MODULE ": not installed");
 	} else if (kmod_module_get_install_commands(module)) {
 		ret = complain(STATUS_FAILED,
-			       "module " MODULE ": modprobe.d has a command to run instead: modprobe " MODULE " does");
+			       "module kheaders: modprobe.d has a command to run instead: modprobe does");
 	} else if (write_record(run, 0)) {
 		ret = complain(STATUS_FAILED, KHEADERS_RUN "/loaded: %m");
 	} else {
-		ret = kmod_module_probe_insert_module(module,
-						      KMOD_PROBE_FAIL_ON_LOADED | KMOD_PROBE_IGNORE_COMMAND |
-						      KMOD_PROBE_APPLY_BLACKLIST_ALL, NULL, NULL, NULL, NULL);
+		ret = kmod_module_probe_insert_module(module, flags, NULL, NULL, NULL, NULL);
 		if (ret == -EEXIST) {
 			/* Somebody else was faster. */
 			ret = 0;
@@ -218,7 +219,8 @@ static int insert_module(int run)
 			errno = ret < 0 ? -ret : 0;
 			ret = complain(STATUS_FAILED, "module " MODULE ": cannot be loaded: %s",
 				       ret > 0 ? "blacklisted in modprobe.d" :
-				       errno == EPERM ? "not permitted, by lockdown, modules_disabled or for lack of CAP_SYS_MODULE" :
+				       errno == EPERM ?
+				       "not permitted: see lockdown, modules_disabled" :
 				       strerror(errno));
 		}
 	}
@@ -279,7 +281,8 @@ static int start_keeper(struct loan *loan)
 	} else if (read(result[0], &reply, 1) == 1) {
 		ret = reply;
 	} else {
-		complain(STATUS_FAILED, "module " MODULE ": the process that was to load it has died");
+		complain(STATUS_FAILED,
+			 "module " MODULE ": the process that was to load it has died");
 	}
 	close(result[0]);
 	loan->pipe = parent[1];
@@ -317,7 +320,9 @@ int loan_take(struct loan **loan)
 	*loan = NULL;
 	if (!l)
 		return complain(STATUS_FAILED, "not enough memory");
-	l->run = l->lock = l->pipe = -1;
+	l->run = -1;
+	l->lock = -1;
+	l->pipe = -1;
 	if (mkdir(KHEADERS_RUN, 0755) && errno != EEXIST)
 		goto no_run;
 	l->run = open(KHEADERS_RUN, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

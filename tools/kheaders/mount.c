@@ -55,7 +55,8 @@ static int cannot(void)
 	if (errno == ENOSYS)
 		return complain(STATUS_FAILED, "mount: this kernel is older than 5.2");
 	if (errno == EPERM)
-		return complain(STATUS_FAILED, "mount: not permitted: as root: kheaders mount DIR; or kheaders exec --mount -- COMMAND");
+		return complain(STATUS_FAILED,
+				"mount: not permitted: as root: kheaders mount DIR; or kheaders exec --mount -- COMMAND");
 	return complain(STATUS_FAILED, "mount: %m");
 }
 
@@ -120,7 +121,8 @@ int mount_command(const char *name, const struct options *options)
 	if (!ret)
 		ret = source_read(&source);
 	if (!ret && source.kind == SOURCE_BUILD)
-		ret = complain(STATUS_NONE, "no archive that could be read: the headers are in %s", source.name);
+		ret = complain(STATUS_NONE,
+			       "no archive that could be read: the headers are in %s", source.name);
 	if (!ret)
 		ret = mount_tree(&source, options, target);
 	source_release(&source);

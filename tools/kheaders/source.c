@@ -85,14 +85,17 @@ static int nothing(const char *release)
 	case 'y':
 		return complain(STATUS_NONE, KHEADERS_SYSFS ": not there, although CONFIG_IKHEADERS=y: mount sysfs at /sys");
 	case 'm':
-		return complain(STATUS_NONE, "module kheaders: not installed in " KHEADERS_MODULES "/%s: install all of this kernel's modules; in a container, have " KHEADERS_MODULES " mounted",
-				release);
+		return complain(STATUS_NONE,
+				"module kheaders: not installed in %s/%s: install all of this kernel's modules; in a container, have %s mounted",
+				KHEADERS_MODULES, release, KHEADERS_MODULES);
 	case 'n':
-		return complain(STATUS_NONE, "no headers: this kernel (%s) is built without CONFIG_IKHEADERS: install its package of headers, or name a file with --from",
+		return complain(STATUS_NONE,
+				"no headers: this kernel (%s) is built without CONFIG_IKHEADERS: install its package of headers, or name a file with --from",
 				release);
 	default:
-		return complain(STATUS_NONE, "no headers: neither " KHEADERS_SYSFS " nor a module kheaders nor " KHEADERS_MODULES "/%s/build, and no kernel configuration that would tell why: name a file with --from",
-				release);
+		return complain(STATUS_NONE,
+				"no headers: neither %s nor a module kheaders nor %s/%s/build, and no kernel configuration that would tell why: name a file with --from",
+				KHEADERS_SYSFS, KHEADERS_MODULES, release);
 	}
 }
 
@@ -190,7 +193,8 @@ static int read_all(int fd, const char *name, struct blob *blob)
 
 			room = room ? 2 * room : 8 << 20;
 			if (room > ARCHIVE_MOST)
-				return complain(STATUS_DAMAGED, "%s: larger than any archive", name);
+				return complain(STATUS_DAMAGED,
+						"%s: larger than any archive", name);
 			more = realloc(blob->data, room);
 			if (!more)
 				return no_memory();
@@ -238,7 +242,8 @@ static int take_package(struct source *source)
 	char *build = source_build_dir();
 
 	if (!build)
-		return complain(STATUS_FAILED, "module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
+		return complain(STATUS_FAILED,
+				"module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
 	free(source->name);
 	source->name = build;
 	source->kind = SOURCE_BUILD;

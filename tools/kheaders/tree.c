@@ -57,7 +57,8 @@ static int refuse(const struct writer *w, const char *name, const char *why)
 static int cannot(const struct writer *w, const char *name)
 {
 	if (errno == ENOSPC || errno == EDQUOT)
-		return complain(STATUS_FAILED, "%s: %s: no space left for it: about %llu MB are needed",
+		return complain(STATUS_FAILED,
+				"%s: %s: no space left for it: about %llu MB are needed",
 				w->archive, name,
 				(unsigned long long)w->unpacked_size * 3 / 2 / 1000000 + 1);
 	return complain(STATUS_FAILED, "%s: %s: %m", w->archive, name);
@@ -467,9 +468,11 @@ static int unpack_all(struct writer *w, struct archive *a)
 		return broken(w, a);
 	/* libarchive does not miss the end. */
 	if (w->zeros < 1024)
-		return complain(STATUS_DAMAGED, "%s: the tar archive in it is cut short", w->archive);
+		return complain(STATUS_DAMAGED,
+				"%s: the tar archive in it is cut short", w->archive);
 	if (!w->tree->has_kconfig)
-		return complain(STATUS_DAMAGED, "%s: not an archive of kernel headers: %s is not in there",
+		return complain(STATUS_DAMAGED,
+				"%s: not an archive of kernel headers: %s is not in there",
 				w->archive, KCONFIG_H);
 	return 0;
 }
