@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,11 +114,38 @@ static void add_path(struct flags *flags, const char *option, const char *dir, c
 	add(flags, "%s%s/%s", option, dir, path);
 }
 
+/* Whether a compiler of this machine compiles for that target, untold. */
+static bool is_native(const char *target)
+{
+	struct utsname uts;
+
+	if (uname(&uts))
+		return false;
+	if (begins(uts.machine, "ppc64"))
+		return begins(target, "powerpc64") && !strstr(target, "le-") == !strstr(uts.machine, "le");
+	if (begins(uts.machine, "arm"))
+		return begins(target, "arm");
+	return begins(target, uts.machine) && target[strlen(uts.machine)] == '-';
+}
+
+/*
+ * clang needs the target of another machine's headers, and gcc a file of specs to
+ * bear with it. A gcc for this machine needs neither, and specs could have it run
+ * programs: they stay out of what we hand on.
+ */
+static bool is_for_clang_alone(const char *line)
+{
+	return !strcmp(line, "-specs=include/generated/compile_flags.specs") ||
+	       (begins(line, "--target=") && is_native(line + strlen("--target=")));
+}
+
 static int add_line(struct flags *flags, const char *dir, const char *line)
 {
 	const char *last = flags->count ? flags->list[flags->count - 1] : "";
 	const char *path = NULL, *option = "";
 
+	if (!is_one_of(last, with_path) && is_for_clang_alone(line))
+		return 0;
 	if (is_one_of(last, with_path)) {
 		path = line;
 	} else if (is_one_of(line, with_path)) {

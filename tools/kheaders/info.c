@@ -120,6 +120,7 @@ int info_print(const struct options *options)
 		say_about(&r, tree.about, "architecture", tree.arch);
 		say_about(&r, tree.about, "profile", tree.has_modpost ? "modules" : "headers");
 		say_about(&r, tree.about, "compiler", NULL);
+		say_about(&r, tree.about, "symbols", NULL);
 		say_about(&r, tree.about, "symbol-versions", NULL);
 		say(&r, "flags", tree.has_flags ? "compile_flags.txt" : "worked out");
 		say_number(&r, "compressed-bytes", source.archive.size);
