@@ -12,14 +12,18 @@
 #include <linux/sysfs.h>
 
 #ifdef CONFIG_IKHEADERS_EXTMOD
-#define __kheaders_data __weak	/* unknown to modpost: see kheaders_data.c */
+/*
+ * Defined in kheaders_data.c, of which modpost knows nothing. With __weak, clang
+ * would go through a GOT, which no module of arm64 has.
+ */
+asm(".weak kernel_headers_data\n\t"
+	".weak kernel_headers_data_end");
 #else
 #include "kheaders_data.c"
-#define __kheaders_data
 #endif
 
-extern char kernel_headers_data[] __kheaders_data;
-extern char kernel_headers_data_end[] __kheaders_data;
+extern char kernel_headers_data[];
+extern char kernel_headers_data_end[];
 
 #ifdef KHEADERS_HAVE_BIN_ATTR_SIMPLE_RO
 static struct bin_attribute kheaders_attr __ro_after_init =
@@ -41,6 +45,8 @@ static int __init kheaders_init(void)
 {
 	kheaders_attr.private = kernel_headers_data;
 	kheaders_attr.size = kernel_headers_data_end - kernel_headers_data;
+	if (IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) && !kheaders_attr.size)
+		return -ENODATA;	/* linked without them */
 	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
 }
 module_init(kheaders_init);

@@ -47,7 +47,7 @@
 
 set -eu
 export LC_ALL=C TZ=UTC
-unset XZ_OPT XZ_DEFAULTS CDPATH
+unset XZ_OPT XZ_DEFAULTS CDPATH PERL_UNICODE PERL5OPT
 umask 022
 
 XZ=${XZ:-xz}
@@ -135,9 +135,10 @@ list_symbols()
 		echo "gen_kheaders: note: the archive has the symbols of ${1%.symvers} alone;" \
 			"make without a target gives it all" >&2
 	echo 'made Module.symvers'
-	# made with what it is linked to, not before
-	object=arch/$SRCARCH/lib/crtsavres.o
-	[ ! -e "$object" ] || echo "obj= $object"
+	# made with what they are linked to, not before
+	for object in "arch/$SRCARCH/lib/crtsavres.o" "arch/$SRCARCH/lib/expoline/expoline.o"; do
+		[ ! -e "$object" ] || echo "obj= $object"
+	done
 }
 
 step=${1-}

@@ -75,13 +75,13 @@ sub update
 {
 	my ($path, $text, $before) = @_;
 
-	if (open my $old, '<', $path) {
+	if (open my $old, '<:raw', $path) {
 		local $/;
 		return if (readline($old) // '') eq $text;
 	}
 	$before->() if $before;
 	(my $tmp = $path) =~ s{([^/]*)$}{.tmp_$1};
-	open my $new, '>', $tmp or fail("$tmp: $!");
+	open my $new, '>:raw', $tmp or fail("$tmp: $!");
 	unless ((print $new $text) && close $new && rename $tmp, $path) {
 		my $why = $!;
 		unlink $tmp;
@@ -143,6 +143,11 @@ sub slurp
 	return readline($file) // '';
 }
 
+sub configuration
+{
+	return -e 'include/config/auto.conf' ? slurp('include/config/auto.conf') : '';
+}
+
 # Whether the machine that builds this kernel can run what it is built of: the
 # heads of programs for both, e_ident and e_machine, are the same.
 sub is_native
@@ -154,7 +159,7 @@ sub is_native
 }
 
 # Programs as they are, if the kernel's machine can run them; otherwise what that
-# needs to build them, with a makefile that does and then goes on to the kernel's.
+# needs to build them, see gen_kheaders_programs.mk.
 sub make_programs
 {
 	if (is_native()) {
@@ -172,24 +177,23 @@ sub make_programs
 		return;
 	}
 	my %wanted = map { $_ => 1 } @programs;
-	my @sources = (glob("'$srctree'/scripts/basic/fixdep.c"),
-		       glob("'$srctree'/scripts/mod/*.[ch]"),
-		       glob("'$srctree'/scripts/include/*.h"),
-		       $wanted{'scripts/genksyms/genksyms'} ?
-		       glob("'$srctree'/scripts/genksyms/*.[ch]") : ());
-	for my $source (@sources) {
-		(my $path = $source) =~ s{^\Q$srctree\E/}{};
-		$origin{$path} = 'src=';
+	my @dirs = ('scripts/mod', 'scripts/include',
+		    $wanted{'scripts/genksyms/genksyms'} ? 'scripts/genksyms' : ());
+
+	$origin{'scripts/basic/fixdep.c'} = 'src=';
+	for my $in (@dirs) {
+		for my $tree ($srctree, '.') {
+			opendir my $handle, "$tree/$in" or next;
+			for my $name (grep { /\.[ch]$/ && !/\.mod\.c$/ } readdir $handle) {
+				$origin{"$in/$name"} //= $tree eq $srctree ? 'src=' : 'obj=';
+			}
+		}
 	}
-	for my $path (glob('scripts/mod/*.h'),
-		      $wanted{'scripts/genksyms/genksyms'} ? glob('scripts/genksyms/*.[ch]') : ()) {
-		$origin{$path} //= 'obj=';
+	for my $program (@programs) {
+		print STDERR "gen_kheaders: warning: $program: made for another machine than " .
+			"the kernel's, and not rebuilt there: module builds will miss it\n"
+			if $program =~ m{^tools/objtool/|^scripts/(?:gendwarfksyms|gcc-plugins)/};
 	}
-	my @missing = grep { !m{^scripts/(?:basic/fixdep|mod/modpost|genksyms/genksyms|sign-file)$} }
-		@programs;
-	print STDERR "gen_kheaders: warning: $_: made for another machine than the kernel's, " .
-		"and not rebuilt there: module builds will miss it\n" for @missing;
-	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
 }
 
 # Has these files read, for their size and what they include: a list of
@@ -297,9 +301,13 @@ read_names();
 make_compile_flags();
 # Only Linux before 6.4 has it. It lists what symbols are used in this build and
 # changes while that goes on; headers want it to be there.
-make_file('include/generated/autoksyms.h', "/* see what a module uses */\n")
-	if -e 'include/generated/autoksyms.h';
-make_programs() if @programs;
+make_file('include/generated/autoksyms.h', "/* changes while a kernel is built */\n")
+	if grep { /^CONFIG_TRIM_UNUSED_KSYMS=y$/ } split /\n/, configuration();
+if (@programs) {
+	make_file('.config', slurp($ENV{KCONFIG_CONFIG} || '.config'));
+	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
+	make_programs();
+}
 take_included();
 
 my @lists = assign();

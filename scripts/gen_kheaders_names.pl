@@ -7,10 +7,11 @@
 #
 # usage: gen_kheaders_names.pl [--modules] FLAG...
 #
-# With --modules it is for building external modules, too. FLAG... are the compiler's flags of this build. The directories searched are
-# include/, arch/$SRCARCH/include/ and each other one of the trees that a flag
-# puts into the include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP
-# come from kbuild, the current directory is the objtree.
+# With --modules it is for building external modules, too. FLAG... are the
+# compiler's flags of this build. The directories searched are include/,
+# arch/$SRCARCH/include/ and each other one of the trees that a flag puts into the
+# include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP come from kbuild, the
+# current directory is the objtree.
 #
 # A line of the output is one of
 #
@@ -35,10 +36,10 @@
 use strict;
 use warnings;
 use Cwd qw(realpath);
-use Time::Local qw(timegm);
 
-# Where the time of build says nothing; tar finds fault with 0.
-use constant DEFAULT_MTIME => timegm(0, 0, 0, 1, 0, 1980);
+# Where the time of build says nothing: 1980-01-01. tar finds fault with 0.
+use constant DEFAULT_MTIME => 315_532_800;
+use constant TOO_LATE => 8 ** 11;	# for the eleven digits that tar has
 
 my $srctree = $ENV{srctree} // '.';
 my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild');
@@ -81,6 +82,20 @@ sub fail
 	die "gen_kheaders_names: @_\n";
 }
 
+# Seconds from 1970 to midnight UTC of a day, undef if there is no such day.
+sub midnight
+{
+	my ($year, $month, $day) = @_;
+	my $leap = $year % 4 == 0 && ($year % 100 || $year % 400 == 0);
+	my @days = (31, $leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31);
+
+	return undef if $year < 1970 || $month > 11 || $day < 1 || $day > $days[$month];
+	$day += 365 * ($year - 1970) + int(($year - 1) / 4) - int(($year - 1) / 100) +
+		int(($year - 1) / 400) - 477;
+	$day += $days[$_] for 0 .. $month - 1;
+	return 86_400 * ($day - 1);
+}
+
 # Minutes east of Greenwich, or undef.
 sub zone
 {
@@ -89,7 +104,7 @@ sub zone
 		       EST => -300, EDT => -240, CST => -360, CDT => -300,
 		       MST => -420, MDT => -360, PST => -480, PDT => -420);
 
-	return $minutes{$zone} unless $zone =~ /^([-+])(\d\d):?(\d\d)$/;
+	return $minutes{$zone} unless $zone =~ /^([-+])([01]\d):?([0-5]\d)$/;
 	return ($2 * 60 + $3) * ($1 eq '-' ? -1 : 1);
 }
 
@@ -104,7 +119,8 @@ sub seconds
 	my ($year, $mon, $day, $hour, $min, $sec, $offset, $half) =
 		(undef, undef, undef, 0, 0, 0, 0, undef);
 
-	return $1 || undef if $text =~ /^\s*\@?(\d{1,11})(?:\.\d*)?\s*$/;
+	return $1 > 0 && $1 < TOO_LATE ? $1 + 0 : undef
+		if $text =~ /^\s*\@?(\d{1,11})(?:\.\d*)?\s*$/;
 	$text =~ s/(?<=\d)T(?=\d)/ /i;
 	$text =~ s/(?<=\d)(?=Z\b|[-+]\d\d:?\d\d\s*$)/ /;
 	for my $word (split /[\s,]+/, $text) {
@@ -130,8 +146,10 @@ sub seconds
 	}
 	return undef unless defined $year && defined $mon && defined $day;
 	$hour = $hour % 12 + ($half eq 'p' ? 12 : 0) if defined $half;
-	my $time = eval { timegm($sec, $min, $hour, $day, $mon, $year) - $offset * 60 };
-	return defined $time && $time > 0 && $time < 8 ** 11 ? $time : undef;
+	my $midnight = midnight($year, $mon, $day);
+	return undef if !defined $midnight || $hour > 23 || $min > 59 || $sec > 60;
+	my $time = $midnight + 3600 * $hour + 60 * ($min - $offset) + $sec;
+	return $time > 0 && $time < TOO_LATE ? $time : undef;
 }
 
 sub mtime
@@ -164,24 +182,28 @@ sub archive_path
 		$inside = 1;
 		last;
 	}
-	$path =~ s{^(?:\./+)+|/+$}{}g;
+	1 while $path =~ s{(?:^|(?<=/))(?!\.\.?/)[^/]+/\.\./|(?:^|(?<=/))\./|(?<=/)/}{};
+	$path =~ s{/+$}{};
 	return undef if $path =~ m{^\.?$};
 	return $path if $inside && "/$path/" !~ m{/\.\./};
+	# Of the compiler's own headers everybody has some.
 	push @warnings, "$named: outside the kernel's trees, so not in the archive, " .
 		'though in the flags'
-		if -e $named;
+		if -e $named && !-e "$named/stdarg.h";
 	return undef;
 }
 
 # Returns the lines for the flags, and the include path.
 sub read_flags
 {
-	my (@lines, @dirs, %seen, %last, $target);
+	my (@lines, @dirs, %seen, %last, $target, $compilers_own);
 
 	while (defined(my $flag = shift @_)) {
 		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
 			my $kind = $1;
-			my $dir = archive_path(length $2 ? $2 : shift @_);
+			my $named = length $2 ? $2 : shift @_;
+			my $dir = archive_path($named);
+			$compilers_own = 1 if $kind eq 'isystem' && -e "$named/stdarg.h";
 			next unless defined $dir;
 			push @dirs, $dir;
 			push @lines, $kind eq 'I' ? "-I$dir" : ("-$kind", $dir)
@@ -204,6 +226,8 @@ sub read_flags
 			push @lines, $flag unless $seen{$flag}++;
 		}
 	}
+	# What -nostdinc leaves out is wanted then, whatever the compiler.
+	@lines = grep { $_ ne '-nostdinc' } @lines if $compilers_own;
 	unshift @lines, $target if $target;
 	return (\@lines, \@dirs);
 }
@@ -274,24 +298,46 @@ sub search
 sub list_for_modules
 {
 	my $in_scripts = qr{
-		^Makefile | \.(?:include|sh|scl)$ | ^recordmcount\. |
-		^(?:check-local-export|module-common\.c|context-analysis-suppression\.txt)$
+		^Makefile(?:\.[\w-]+)?$ | \.(?:include|scl)$ | ^recordmcount\.(?:c|h|pl)$ |
+		^(?:check-local-export|kernel-doc|module-common\.c|nsdeps|
+		    context-analysis-suppression\.txt)$ |
+		^(?:as-version|cc-version|checker-valid|depmod|file-size|gen-btf|gen_ksymdeps|
+		    ld-version|min-tool-version|modules-check|orc_hash|pahole-flags|
+		    pahole-version|xz_wrap)\.sh$
 	}x;
+	my $left_behind = qr/\.(?:orig|rej|bak|swp|old)$/;
+	my @names = ('Makefile', "arch/$srcarch/Kbuild.platforms",
+		     'arch/powerpc/platforms/44x/ppc476_modules.lds',
+		     map({ "arch/$srcarch/$_" } grep { /^Makefile/ } names_in("arch/$srcarch")),
+		     map({ "arch/$srcarch/$_/Platform" } names_in("arch/$srcarch")),
+		     map({ "scripts/$_" } grep { $_ =~ $in_scripts } names_in('scripts')));
 
-	$origin{Makefile} = 'src=';
-	for my $path (glob("'$srctree'/arch/$srcarch/Makefile*"),
-		      $srcarch eq 'um' ? glob("'$srctree'/arch/*/Makefile.um") : (),
-		      glob("'$srctree'/arch/$srcarch/Kbuild.platforms"),
-		      glob("'$srctree'/arch/$srcarch/*/Platform"),
-		      grep { m{([^/]*)$} && $1 =~ $in_scripts } glob("'$srctree'/scripts/*")) {
-		(my $name = $path) =~ s{^\Q$srctree\E/}{};
-		$origin{$name} = 'src=' if -f $path && $name !~ /~$/;
+	push @names, 'arch/x86/Makefile.um', 'arch/x86/Makefile_32.cpu' if $srcarch eq 'um';
+	@names = grep { !m{^arch/powerpc} || $srcarch eq 'powerpc' } @names;
+	for my $name (@names) {
+		$origin{$name} = 'src=' if -f "$srctree/$name" && $name !~ $left_behind;
 	}
-	for my $path ('.config', 'include/config/auto.conf', 'include/config/kernel.release',
+	fail("$srctree/scripts: no makefiles: cannot be read?") unless $origin{'scripts/Makefile.build'};
+	for my $path ('include/config/auto.conf', 'include/config/kernel.release',
 		      'include/generated/rustc_cfg', 'scripts/module.lds',
-		      "arch/$srcarch/module.lds") {
+		      "arch/$srcarch/module.lds", randomized() ? 'scripts/basic/randstruct.seed' : ()) {
 		$origin{$path} = 'obj=' if -f $path;
 	}
+}
+
+sub names_in
+{
+	my ($dir) = @_;
+
+	opendir my $handle, "$srctree/$dir" or return ();
+	return sort grep { !/^\./ } readdir $handle;
+}
+
+# Whether the compiler shuffles the members of structures, by a seed.
+sub randomized
+{
+	open my $conf, '<', 'include/config/auto.conf' or return 0;
+	return grep { /^CONFIG_RANDSTRUCT=y$/ } <$conf>;
 }
 
 sub note_link

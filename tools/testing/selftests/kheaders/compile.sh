@@ -121,7 +121,7 @@ compile_c()
 # The kernel's headers want to know the machine, here as its own compiler says it.
 compile_ebpf()
 {
-	clang --target=bpf @compile_flags.txt -D"__$(uname -m)__" -O2 -g -w \
+	clang @compile_flags.txt --target=bpf -D"__$(uname -m)__" -O2 -g -w \
 		-c "$tmp/filter.c" -o "$tmp/filter.o" &&
 		is_ebpf "$tmp/filter.o"
 }
