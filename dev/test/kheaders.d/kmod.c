@@ -4,6 +4,7 @@
  * directory $FAKE_KMOD, "kheaders.ko" is the module, and "archive" or, if there
  * is a "slow", a fifo appears as KHEADERS_SYSFS while it is loaded. What happens
  * goes to "log" and, if it is there, the fifo "events". "fail" holds an errno.
+ * Loading does not end before the fifo "hold" has been written to, if it is there.
  */
 
 #include <errno.h>
@@ -120,6 +121,8 @@ int kmod_module_probe_insert_module(struct kmod_module *module, unsigned int fla
 			return -EIO;
 	}
 	happened("inserted");
+	if (!access(file("hold"), F_OK))
+		close(open(file("hold"), O_RDONLY));
 	return 0;
 }
 
