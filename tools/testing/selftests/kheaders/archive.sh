@@ -40,10 +40,24 @@ one_value()
 	fi
 }
 
-# A directory is followed by what is in it.
+# A directory is followed by what is in it. What module builds link against comes
+# last.
 sorted()
 {
-	[ -s "$tmp/names" ] && tr / '\001' <"$tmp/names" | sort -c -u
+	sed '/^Module\.symvers$/,$d' "$tmp/names" | tr / '\001' >"$tmp/first"
+	sed -n '/^Module\.symvers$/,$p' "$tmp/names" | tr / '\001' >"$tmp/last"
+	[ -s "$tmp/first" ] && sort -c -u "$tmp/first" && sort -c -u "$tmp/last" &&
+		! sort "$tmp/names" | uniq -d | grep .
+}
+
+# Of what module builds run, some can be executed.
+modes()
+{
+	if grep -qx Module.symvers "$tmp/names"; then
+		! grep -v -e '^d' -e '^-rw-r--r-- ' -e '^-rwxr-xr-x .* \(scripts\|tools\)/' "$tmp/long"
+	else
+		one_value 1 - -rw-r--r--
+	fi
 }
 
 has()
@@ -87,7 +101,7 @@ check "no absolute names" none '^/' "$tmp/names"
 check "no . or .. in names" none '(^|/)\.\.?(/|$)' "$tmp/names"
 check "owned by 0/0" one_value 2 . 0/0
 check "directories of mode 0755" one_value 1 d drwxr-xr-x
-check "files of mode 0644" one_value 1 - -rw-r--r--
+check "files of mode 0644" modes
 check "one time for all" one_value '4 5' .
 check "sorted, each name once" sorted
 check "what consumers look for is there" has
