@@ -122,7 +122,8 @@ static bool is_native(const char *target)
 	if (uname(&uts))
 		return false;
 	if (begins(uts.machine, "ppc64"))
-		return begins(target, "powerpc64") && !strstr(target, "le-") == !strstr(uts.machine, "le");
+		return begins(target, "powerpc64") &&
+		       !strstr(target, "le-") == !strstr(uts.machine, "le");
 	if (begins(uts.machine, "arm"))
 		return begins(target, "arm");
 	return begins(target, uts.machine) && target[strlen(uts.machine)] == '-';
