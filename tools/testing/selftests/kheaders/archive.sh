@@ -54,7 +54,8 @@ sorted()
 modes()
 {
 	if grep -qx Module.symvers "$tmp/names"; then
-		! grep -v -e '^d' -e '^-rw-r--r-- ' -e '^-rwxr-xr-x .* \(scripts\|tools\)/' "$tmp/long"
+		! grep -v -e '^d' -e '^-rw-r--r-- ' \
+			-e '^-rwxr-xr-x .* \(scripts\|tools\)/' "$tmp/long"
 	else
 		one_value 1 - -rw-r--r--
 	fi
