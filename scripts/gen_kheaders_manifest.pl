@@ -33,7 +33,6 @@ my ($mtime, @flags, @defines, @include_path);
 my %origin;	# path => 'src', 'obj', with a = if it is no header, or 'made'
 my %candidate;	# path => 'src' or 'obj': goes in if a header includes it
 my %bytes;	# path => what it takes in the archive
-my %links;
 
 sub fail
 {
@@ -50,8 +49,6 @@ sub read_names
 			$origin{$2} = $1;
 		} elsif (/^(src|obj)\? (.*)/) {
 			$candidate{$2} = $1;
-		} elsif (/^link (.*?) -> /) {
-			$links{$1} = 1;
 		} elsif (/^flag (.*)/) {
 			push @flags, $1;
 		} elsif (/^define (.*)/) {
@@ -201,7 +198,7 @@ sub make_programs
 sub scan
 {
 	my @paths = @_;
-	my ($list, $status) = "$dir/.tmp_scan";
+	my $list = "$dir/.tmp_scan";
 	my (@names, @includes);
 
 	update($list, join '', map { "$origin{$_} $_\n" } @paths);
