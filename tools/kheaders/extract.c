@@ -102,12 +102,7 @@ int extract_command(const char *name, const struct options *options)
 	struct source source;
 	int dir, ret;
 
-	ret = source_find(&source, options);
-	if (!ret)
-		ret = source_read(&source);
-	if (!ret && source.kind == SOURCE_BUILD)
-		ret = complain(STATUS_NONE,
-			       "no archive that could be read: the headers are in %s", source.name);
+	ret = source_archive(&source, options);
 	if (ret)
 		goto out;
 	dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -129,6 +129,7 @@ struct source {
 
 int source_find(struct source *source, const struct options *options);
 int source_read(struct source *source);
+int source_archive(struct source *source, const struct options *options);
 void source_release(struct source *source);
 char *source_build_dir(void);
 

@@ -117,12 +117,7 @@ int mount_command(const char *name, const struct options *options)
 
 	if (target < 0)
 		return complain(STATUS_FAILED, "%s: %m", name);
-	ret = source_find(&source, options);
-	if (!ret)
-		ret = source_read(&source);
-	if (!ret && source.kind == SOURCE_BUILD)
-		ret = complain(STATUS_NONE,
-			       "no archive that could be read: the headers are in %s", source.name);
+	ret = source_archive(&source, options);
 	if (!ret)
 		ret = mount_tree(&source, options, target);
 	source_release(&source);

@@ -336,6 +336,23 @@ int source_read(struct source *source)
 	return ret;
 }
 
+/**
+ * source_archive - get the archive, where a package's headers will not do
+ * @source: gets it; source_release() in any case
+ * @options: --from
+ */
+int source_archive(struct source *source, const struct options *options)
+{
+	int ret = source_find(source, options);
+
+	if (!ret)
+		ret = source_read(source);
+	if (!ret && source->kind == SOURCE_BUILD)
+		ret = complain(STATUS_NONE,
+			       "no archive that could be read: the headers are in %s", source->name);
+	return ret;
+}
+
 void source_release(struct source *source)
 {
 	free(source->name);
