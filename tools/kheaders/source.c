@@ -349,7 +349,8 @@ int source_archive(struct source *source, const struct options *options)
 		ret = source_read(source);
 	if (!ret && source->kind == SOURCE_BUILD)
 		ret = complain(STATUS_NONE,
-			       "no archive that could be read: the headers are in %s", source->name);
+			       "no archive that could be read: the headers are in %s",
+			       source->name);
 	return ret;
 }
 
