@@ -69,6 +69,9 @@ my %volatile = map { ("include/generated/$_" => 1) }
 # What kbuild keeps here is not for C files.
 my $pruned = qr{^include/(?:config|ksym)$|^arch/[^/]+/boot$};
 
+# Names that make cannot handle.
+my $unmakeable = qr{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)};
+
 # The C dialect, as far as headers can tell and both compilers know the flag.
 my $dialect = qr{
 	^-std= | ^-nostdinc$ |
@@ -250,12 +253,18 @@ sub search
 	fail("$dir: symbolic link to one of its parents")
 		if grep { $_ eq $id } @parents;
 	push @parents, $id;
-	my %names = map { $_ => 1 } readdir $handle;
+	my @names = readdir $handle;
 	closedir $handle;
-	for my $name (keys %names) {
+	# What this build made, as far as it is not for headers.
+	my $is_ours = $origin eq 'obj' && !$all;
+	my %made = map { /^\.(.*)\.cmd$/ ? ($1 => 1) : () } $is_ours ? @names : ();
+	# All but a few have such names, and this runs in every build.
+	my $plain_dir = $dir !~ $unmakeable;
+	for my $name (@names) {
 		my $path = "$dir/$name";
+		my $plain = $plain_dir && $name =~ /^\w[\w.+-]*\.h$/;
 
-		next if $name =~ $no_header || $volatile{$path} || $path =~ $pruned;
+		next if !$plain && $name =~ $no_header;
 		unless (lstat "$root/$path") {
 			next if $!{ENOENT};	# gone since readdir
 			fail("$path: $!");
@@ -268,6 +277,7 @@ sub search
 			next;
 		}
 		if (-d _) {
+			next if $path =~ $pruned;
 			# Stale leftovers must not stand in for what this build generates.
 			next if $origin eq 'src' && $path =~ m{include/generated$};
 			search($root, $origin, $top, $path, @parents);
@@ -275,18 +285,19 @@ sub search
 			fail("$path: neither a file nor a directory") if $name =~ $by_name;
 			push @warnings, "$path: left out: neither a file nor a directory" if $all;
 			next;
+		} elsif ($volatile{$path}) {
+			next;
 		} else {
-			my $made = $origin eq 'obj' && !$all &&
-				($out_of_tree || $names{".$name.cmd"});
-			my $wanted = $name =~ $by_name && !$made;
+			my $wanted = $name =~ $by_name &&
+				!($is_ours && ($out_of_tree || $made{$name}));
 
-			if ($path =~ m{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)}) {
+			if (!$plain && $path =~ $unmakeable) {
 				fail("'$path': make cannot handle such a name: rename the file")
 					if $wanted;
 				next;
 			}
 			$origin{$path} = $wanted ? $origin : "$origin?";
-			delete $target{$path};
+			delete $target{$path} if %target;
 		}
 		note_link($root, $path) if $is_link;
 	}
