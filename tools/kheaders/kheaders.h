@@ -82,8 +82,14 @@ void stream_close(struct stream *stream);
 uint64_t stream_unpacked_size(const void *data, size_t size);
 
 /* tree.c */
+struct file {
+	char *name;
+	off_t size;		/* these as of what was written */
+	struct timespec changed;
+};
+
 struct tree {
-	char **names;		/* of what is not a directory */
+	struct file *files;	/* and links */
 	size_t count;
 	size_t directories;
 	uint64_t bytes;

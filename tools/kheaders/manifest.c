@@ -32,41 +32,36 @@ static void head_line(char line[BOOT_ID + sizeof(HEAD)])
 /**
  * manifest_write - list what was unpacked
  * @entry: the directory that has it in "headers"
- * @tree: what that is
+ * @tree: what tree_read() wrote there
  *
  * Returns: 0, otherwise -1, with errno set.
  */
 int manifest_write(int entry, const struct tree *tree)
 {
 	char head[BOOT_ID + sizeof(HEAD)];
-	int headers = -1, fd, ret = -1;
 	FILE *file = NULL;
-	struct stat st;
+	int fd, ret = -1;
 
 	fd = openat(entry, "manifest", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -1;
-	headers = openat(entry, "headers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (headers < 0)
-		goto out;
 	file = fdopen(fd, "w");
-	if (!file)
-		goto out;
+	if (!file) {
+		close(fd);
+		return -1;
+	}
 	head_line(head);
 	fputs(head, file);
 	for (size_t i = 0; i < tree->count; i++) {
-		if (fstatat(headers, tree->names[i], &st, AT_SYMLINK_NOFOLLOW))
-			goto out;
-		fprintf(file, "%lld %lld %ld %s\n", (long long)st.st_size,
-			(long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec, tree->names[i]);
+		const struct file *f = &tree->files[i];
+
+		fprintf(file, "%lld %lld %ld %s\n", (long long)f->size,
+			(long long)f->changed.tv_sec, f->changed.tv_nsec, f->name);
 	}
 	fputs(TAIL, file);
 	if (!fflush(file) && !ferror(file))
 		ret = 0;
-out:
-	if (headers >= 0)
-		close(headers);
-	if (file ? fclose(file) : close(fd))
+	if (fclose(file))
 		ret = -1;
 	return ret;
 }

@@ -295,12 +295,20 @@ static int copy_data(struct writer *w, struct archive *a, const char *name, int 
 	return 0;
 }
 
+/* Notes what was just written. */
+static void note(struct tree *tree, const struct stat *st)
+{
+	tree->files[tree->count - 1].size = st->st_size;
+	tree->files[tree->count - 1].changed = st->st_ctim;
+}
+
 static int write_file(struct writer *w, struct archive *a, struct archive_entry *entry,
 		      const char *name, const char *base)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
 	bool runs = archive_entry_perm(entry) & 0111;
 	char **captured = wanted(w, name);
+	struct stat st;
 	int fd = -1, ret = 0;
 
 	if (archive_entry_perm(entry) & (S_ISUID | S_ISGID))
@@ -322,8 +330,12 @@ static int write_file(struct writer *w, struct archive *a, struct archive_entry 
 	ret = copy_data(w, a, name, fd, captured);
 	/* make compares the times of what it finds. */
 	times[1].tv_sec = archive_entry_mtime(entry);
-	if (fd >= 0 && !ret && futimens(fd, times))
-		ret = cannot(w, name);
+	if (fd >= 0 && !ret) {
+		if (futimens(fd, times) || fstat(fd, &st))
+			ret = cannot(w, name);
+		else
+			note(w->tree, &st);
+	}
 	if (fd >= 0 && close(fd) && !ret)
 		ret = cannot(w, name);
 	return ret;
@@ -333,12 +345,18 @@ static int write_link(struct writer *w, struct archive_entry *entry, const char 
 		      const char *base)
 {
 	const char *target = archive_entry_symlink(entry);
+	struct stat st;
 
 	if (!target || !stays_inside(target, w->depth))
 		return refuse(w, name, "a link that leads out");
-	if (w->writing && symlinkat(target, w->fds[w->depth], base))
+	if (!w->writing)
+		return 0;
+	if (symlinkat(target, w->fds[w->depth], base))
 		return errno == EEXIST ? refuse(w, name, twice) :
 					 cannot(w, name);
+	if (fstatat(w->fds[w->depth], base, &st, AT_SYMLINK_NOFOLLOW))
+		return cannot(w, name);
+	note(w->tree, &st);
 	return 0;
 }
 
@@ -350,14 +368,14 @@ static int add_name(struct writer *w, const char *name, size_t length)
 		return refuse(w, name, "too many files: --max-files allows more");
 	if (!(tree->count & (tree->count - 1))) {
 		size_t room = tree->count ? 2 * tree->count : 1;
-		char **more = realloc(tree->names, room * sizeof(*more));
+		struct file *more = realloc(tree->files, room * sizeof(*more));
 
 		if (!more)
 			return no_memory(w);
-		tree->names = more;
+		tree->files = more;
 	}
-	tree->names[tree->count] = strndup(name, length);
-	if (!tree->names[tree->count])
+	tree->files[tree->count] = (struct file){ .name = strndup(name, length) };
+	if (!tree->files[tree->count].name)
 		return no_memory(w);
 	tree->count++;
 
@@ -534,8 +552,8 @@ restore_mask:
 void tree_release(struct tree *tree)
 {
 	for (size_t i = 0; i < tree->count; i++)
-		free(tree->names[i]);
-	free(tree->names);
+		free(tree->files[i].name);
+	free(tree->files);
 	free(tree->release);
 	free(tree->arch);
 	free(tree->about);
