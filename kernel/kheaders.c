@@ -3,7 +3,8 @@
  * /sys/kernel/kheaders.tar.xz: the headers this kernel was built with
  *
  * The archive comes from scripts/gen_kheaders.sh. What users may rely on is in
- * Documentation/ABI/testing/sysfs-kernel-kheaders.
+ * Documentation/ABI/testing/sysfs-kernel-kheaders. The first form of this, in
+ * Linux 5.2, was written by Joel Fernandes.
  */
 
 #include <linux/init.h>

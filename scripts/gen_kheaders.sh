@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Make the archive of kernel headers that CONFIG_IKHEADERS builds in.
+# Make the archive of kernel headers that CONFIG_IKHEADERS builds in. What did this
+# before, since Linux 5.2, was written by Joel Fernandes.
 #
 # usage: gen_kheaders.sh names [--modules] FLAG...
 #        gen_kheaders.sh manifest NAMES BLOCKS MANIFEST [PROGRAM...]
