@@ -19,7 +19,8 @@
 #   tail      the last piece: what the archive says of itself, and its end.
 #             LIST is any other piece's, for the time. With SYMVERS, from
 #             modpost, modules can be built from the archive
-#   join      the pieces to one xz stream
+#   join      the pieces to one xz stream; and its size and digest to a header
+#             beside it, the digest to tell compiler caches what .incbin hides
 #
 # kbuild runs all in the objtree and hands over $srctree, $SRCARCH, $CC, $STRIP,
 # $KBUILD_BUILD_TIMESTAMP and, as far as they are set, $XZ and $PERL. The other
@@ -74,7 +75,7 @@ need_tool()
 begin()
 {
 	tmp=${1%/*}/.tmp_${1##*/}
-	trap 'rm -f "$tmp" "$tmp.xz"' EXIT
+	trap 'rm -f "$tmp" "$tmp.xz" "$tmp.h"' EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
 	trap 'exit 131' QUIT
@@ -183,6 +184,13 @@ join:[0-9]*)
 	archive=$1
 	shift
 	$PERL "$srctree/scripts/gen_kheaders_join.pl" "$@" >"$tmp"
+	header=${archive%.tar.xz}.h
+	digest=$(sha1sum <"$tmp")
+	{
+		echo "#define KHEADERS_SHA1 ${digest%% *}"
+		echo "#define KHEADERS_SIZE $(($(wc -c <"$tmp")))"
+	} >"$tmp.h"
+	cmp -s "$tmp.h" "$header" || mv "$tmp.h" "$header"
 	mv "$tmp" "$archive"
 	;;
 *)
