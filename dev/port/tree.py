@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A kernel tree: what it is without us and with us, and the way between them.
 
-The tree remembers what it was in a directory of its own, `memory`:
-  record    path -> what the file was, what it became, our lines and stock's
-  journal   while files change places: which, so that they can change back
+The tree remembers what it was in the file `record`: path -> what the file was,
+what it becomes, our lines and stock's. That is written before any file changes,
+and files change by renames: whatever kills a run, each is the old or the new one.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from collections import namedtuple
 from overlay import File, UTF8, fragment, git, overlay, read, refuse, resolve, same
 from table import FRAGMENTS, KNOWN, PROBES, RELEASES, STOCK, place
 
-NEW, OLD = '.kheaders-new', '.kheaders-old'     # suffixes while files change places
+NEW = '.kheaders-new'     # suffix of what is to take a file's place
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 # What becomes of a file; `ours` in the new text stands for `stock` in the old.
@@ -49,12 +49,13 @@ class Tree:
         except BlockingIOError:
             refuse(kdir, 'another port is at work there', 'wait for it')
 
-        self.memory, self.git = self.path('.kheaders-port'), False
+        memory, self.git = self.path('.kheaders-port'), False
         if os.path.lexists(self.path('.git')):
             self.git = True
-            if not os.path.isdir(self.memory):
-                self.memory = self.path(git(self.dir, 'rev-parse', '--git-path',
-                                            'kheaders-port').rstrip('\n'))
+            if not os.path.isdir(memory):
+                memory = self.path(git(self.dir, 'rev-parse', '--git-path',
+                                       'kheaders-port').rstrip('\n'))
+        self.note = os.path.join(memory, 'record')
         self.record, self.dirs = {}, []
         self.recall(repair)
 
@@ -73,28 +74,40 @@ class Tree:
     def path(self, path):
         return os.path.join(self.dir, path)
 
-    def note(self, name):
-        return os.path.join(self.memory, name)
-
     # --- what the tree was ---
 
     def recall(self, repair):
-        """Undo what a killed run left, then read the record."""
-        for state, act in ('journal', self.roll_back), ('journal' + OLD, self.finish):
-            journal = read(self.note(state))
-            if journal and not repair:
-                refuse(self.dir, 'a killed run left it half done', 'run apply or unapply')
-            if journal:
-                act(json.loads(journal.text))
-        record = read(self.note('record'))
+        """Read the record; with repair, remove what a killed run left over."""
+        record = read(self.note)
         if record:
             record = json.loads(record.text)
             self.record, self.dirs = record['files'], record['dirs']
-            if not any(self.shows(p, e) for p, e in self.record.items()):
-                self.record = {}        # another commit was checked out meanwhile
-        elif repair and os.path.isdir(self.memory):     # killed before it began
-            remove(self.note('journal' + NEW))
-            os.rmdir(self.memory)
+        if repair:
+            for name in [self.note] + [self.path(p) for p in self.record]:
+                remove(name + NEW)
+        if not any(self.shows(p, e) for p in self.record for e in self.entries(p)):
+            self.record = {}            # another commit was checked out meanwhile
+
+    def remember(self, files, dirs):
+        memory = os.path.dirname(self.note)
+        if files:
+            if not os.path.isdir(memory):
+                self.mkdir(memory)
+            remove(self.note + NEW)
+            self.write(self.note + NEW, File(json.dumps(
+                {'dirs': dirs, 'files': files}, indent=1), 0o644))
+            os.rename(self.note + NEW, self.note)
+        elif os.path.isdir(memory):
+            remove(self.note + NEW)
+            remove(self.note)
+            os.rmdir(memory)
+
+    def entries(self, path):
+        """What the record has of a file: more than one if an upgrade was cut short."""
+        entry = self.record.get(path)
+        while entry:
+            yield entry
+            entry = entry.get('before')
 
     def shows(self, path, entry):
         """Whether a file still is what we made of it, or has our lines."""
@@ -104,17 +117,23 @@ class Tree:
 
     def base(self, path):
         """The file without us."""
-        now, entry = read(self.path(path)), self.record.get(path)
-        if not entry or (now and now.text) == entry['old']:
+        now, entries = read(self.path(path)), list(self.entries(path))
+        text = now and now.text
+        for entry in entries:
+            if text == entry['old']:
+                return now
+            if (now and digest(text)) == entry['new']:
+                return entry['old'] if entry['old'] is None else File(
+                    entry['old'], entry['mode'], now and now.owner)
+        # One version of our lines may be the beginning of another.
+        for entry in sorted(entries, key=lambda e: -len(e['ours'] or '')):
+            if now and entry['ours'] and count(text, entry['ours']) == 1:
+                text = ('\n' + text).replace('\n' + entry['ours'], '\n' + entry['stock'])
+                return now._replace(text=text[1:])
+            if now and entry['stock'] and count(text, entry['stock']) == 1:
+                return now              # checked out again
+        if not entries:
             return now
-        if (now and digest(now.text)) == entry['new']:
-            return entry['old'] if entry['old'] is None else File(
-                entry['old'], entry['mode'], now and now.owner)
-        if now and entry['ours'] and count(now.text, entry['ours']) == 1:
-            text = ('\n' + now.text).replace('\n' + entry['ours'], '\n' + entry['stock'])
-            return File(text[1:], now.mode, now.owner)
-        if now and entry['stock'] and count(now.text, entry['stock']) == 1:
-            return now                  # checked out again
         refuse(self.path(path), 'our lines in it were edited' if entry['ours'] else
                'edited since we put it there', 'undo that edit, or keep it elsewhere')
 
@@ -198,7 +217,7 @@ class Tree:
 
     def swap(self, files, entries):
         """Make files (path -> File or None) the tree's and entries its record."""
-        for path in list(files) + [self.note('record')]:
+        for path in list(files) + [self.note]:
             name = self.path(path)
             while not os.path.lexists(name):
                 name = os.path.dirname(name) or '.'
@@ -207,61 +226,41 @@ class Tree:
                     refuse(n, 'no permission to write, or a read-only file system',
                            'become its owner, or work on a copy')
         made = []
-        for path in [self.note('record')] + [self.path(p) for p in files if files[p]]:
+        for path in files:
             d, todo = os.path.dirname(path), []
-            while not os.path.isdir(d) and d not in made:
+            while files[path] and d not in made and not os.path.isdir(self.path(d)):
                 d, todo = os.path.dirname(d), [d] + todo
             made += todo
-        dirs = sorted(set(self.dirs + [os.path.relpath(d, self.dir) for d in made]))
-        files = dict(files)
-        files[os.path.relpath(self.note('record'), self.dir)] = entries and File(
-            json.dumps({'dirs': dirs, 'files': entries}, indent=1), 0o644) or None
-        had = {p: os.path.lexists(self.path(p)) for p in files}
-        journal = {'made': made, 'dirs': dirs, 'had': had}
+        dirs = sorted(set(self.dirs + made))
+        new = {self.path(p): f for p, f in files.items()}
         try:
-            while not os.path.isdir(self.memory):
-                self.mkdir(next(d for d in made if not os.path.isdir(d)))
-            remove(self.note('journal' + NEW))
-            self.write(self.note('journal' + NEW), File(json.dumps(journal), 0o644))
-            os.rename(self.note('journal' + NEW), self.note('journal'))
+            self.remember({**self.record, **{p: dict(e, before=self.record.get(p))
+                                             for p, e in entries.items()}}, dirs)
             for d in made:
-                if not os.path.isdir(d):
-                    self.mkdir(d)
-            for path, f in files.items():       # a full disk shows here
+                self.mkdir(self.path(d))
+            for name, f in new.items():         # a full disk shows here
                 if f:
-                    self.write(self.path(path) + NEW, f)
-            for path, f in files.items():
-                if had[path]:
-                    os.rename(self.path(path), self.path(path) + OLD)
-                if f:
-                    os.rename(self.path(path) + NEW, self.path(path))
+                    self.write(name + NEW, f)
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            os.rename(self.note('journal'), self.note('journal' + OLD))     # it is done
         except BaseException:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            self.roll_back(journal)
+            for name in new:
+                remove(name + NEW)
+            self.clear(made)
+            if not self.record:
+                self.remember({}, [])
             raise
-        self.finish(journal)
-
-    def roll_back(self, journal):
-        for path, had in journal['had'].items():
-            name = self.path(path)
-            if os.path.lexists(name + OLD):
-                os.rename(name + OLD, name)
-            elif not had:
+        for name, f in new.items():
+            if f:
+                os.rename(name + NEW, name)
+            else:
                 remove(name)
-            remove(name + NEW)
-        remove(self.note('journal' + NEW))
-        remove(self.note('journal'))
-        for d in reversed(journal['made']):
-            if os.path.isdir(d):
-                os.rmdir(d)
+        self.clear(dirs)
+        self.remember(entries, dirs)
 
-    def finish(self, journal):
-        for path in journal['had']:
-            remove(self.path(path) + OLD)
-        remove(self.note('journal' + OLD))
-        for d in sorted(map(self.path, journal['dirs']), reverse=True):
+    def clear(self, dirs):
+        """Remove those of our directories that are empty."""
+        for d in sorted(map(self.path, dirs), reverse=True):
             if os.path.isdir(d) and not os.listdir(d):
                 os.rmdir(d)
 
