@@ -4,7 +4,7 @@
 export KVER KDIR ARCH V JOBS OUT STEP AGAIN
 
 help:
-	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p' Makefile
+	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p; /^#  /s/^# /  /p' Makefile
 
 # make demo          shows the whole story in a virtual machine
 # make check         runs the tests: 6.12 in a guest, 7.3 and 6.1 under UML
@@ -12,6 +12,7 @@ help:
 # make check-kunit   runs the KUnit suite under User Mode Linux
 # make check-mutations  proves that the suite notices mistakes
 # make check-vm      runs the tests that boot a kernel
+# make check-arch    runs the tests for other architectures, or of ARCH alone
 # make check-long    runs what takes too long for check, such as KASAN
 # make apply         puts the feature into the kernel tree KDIR
 # make unapply       takes it out again
@@ -23,7 +24,8 @@ help:
 # KVER=6.12          which kernel to get: 6.1, 6.12 or 7.3; check then runs all for it
 # KDIR=tree          use this kernel tree instead
 # OUT=directory      where patch writes to
-# ARCH=x86_64        architecture to build for
+# ARCH=x86_64        architecture to build for: also um, arm64, in check-arch arm,
+#                    i386, powerpc, riscv and s390
 # STEP=name          run this step of check only
 # AGAIN=1            run what passed before and has not changed, too
 # JOBS=2             processors to use
@@ -47,6 +49,9 @@ check-mutations:
 check-vm:
 	@dev/check vm
 
+check-arch:
+	@dev/check arch
+
 check-long:
 	@dev/check long
 
@@ -65,4 +70,4 @@ clean:
 distclean:
 	@rm -rf build
 
-.PHONY: help demo check check-host check-kunit check-mutations check-vm check-long apply unapply patch bench clean distclean
+.PHONY: help demo check check-host check-kunit check-mutations check-vm check-arch check-long apply unapply patch bench clean distclean
