@@ -92,7 +92,6 @@ write_sources()
 	# Headers without inline assembler can be parsed for eBPF right away.
 	cat >"$tmp/filter.c" <<-'EOF'
 	#include <linux/types.h>
-	#include <linux/list.h>
 	#include <linux/version.h>
 	#include <uapi/linux/bpf.h>
 	#include <uapi/linux/if_ether.h>
