@@ -12,6 +12,7 @@
 HOSTCC ?= cc
 
 goals := $(or $(MAKECMDGOALS),modules)
+.DEFAULT_GOAL := modules
 questions := kernelrelease kernelversion image_name help
 
 ifeq ($(M)$(KBUILD_EXTMOD)$(filter modules_prepare $(questions),$(goals)),)
