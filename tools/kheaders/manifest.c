@@ -39,8 +39,8 @@ static void head_line(char line[BOOT_ID + sizeof(HEAD)])
 int manifest_write(int entry, const struct tree *tree)
 {
 	char head[BOOT_ID + sizeof(HEAD)];
-	FILE *file = NULL;
 	int fd, ret = -1;
+	FILE *file;
 
 	fd = openat(entry, "manifest", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
