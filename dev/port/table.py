@@ -75,6 +75,9 @@ STOCK = {
                                'scripts/gen_kheaders.sh'),
 }
 
+# Before, kbuild has no place for some of our lines.
+OLDEST = (6, 1)
+
 # What of stock's gives way in these releases, as the first 16 digits of its
 # SHA-256: in a plain tree of theirs anything else is a local change. A git tree
 # is compared with its HEAD, and other releases go by the shapes above.

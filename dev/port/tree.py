@@ -15,7 +15,7 @@ import signal
 from collections import namedtuple
 
 from overlay import File, UTF8, fragment, git, overlay, read, refuse, resolve, same
-from table import FRAGMENTS, KNOWN, PROBES, RELEASES, STOCK, place
+from table import FRAGMENTS, KNOWN, OLDEST, PROBES, RELEASES, STOCK, place
 
 NEW = '.kheaders-new'     # suffix of what is to take a file's place
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -161,6 +161,9 @@ class Tree:
         """path -> Change from the tree without us to the tree with the overlay."""
         changes, umask = {}, os.umask(0)
         os.umask(umask)
+        if tuple(map(int, self.version.split('.')))[:2] < OLDEST:
+            refuse(self.dir, 'Linux %s, which is too old' % self.version,
+                   'give a tree of %d.%d or later' % OLDEST)
         if not self.base('kernel/kheaders.c'):
             refuse(self.path('kernel/kheaders.c'), 'missing, kheaders came with Linux 5.2',
                    'give a newer tree, or restore it')
