@@ -342,6 +342,24 @@ static int search_packed(struct search *s, struct piece packed, const struct for
 	return ret;
 }
 
+/*
+ * A kernel whose text can be read is not compressed. What unpacks that of s390
+ * has the text "Linux version %s".
+ */
+static bool is_readable(struct piece file)
+{
+	static const char text[] = "Linux version ";
+	const unsigned char *from = file.data, *end = file.data + file.size, *at;
+
+	for (; (at = memmem(from, end - from, text, strlen(text))); from = at + 1) {
+		const unsigned char *digit = at + strlen(text);
+
+		if (digit < end && *digit >= '0' && *digit <= '9')
+			return true;
+	}
+	return false;
+}
+
 static int search(struct search *s, struct piece file, unsigned int nested)
 {
 	const struct format *format;
@@ -360,9 +378,7 @@ static int search(struct search *s, struct piece file, unsigned int nested)
 	if (format)
 		return search_packed(s, found, format, nested);
 
-	/* A kernel whose text can be read is not compressed. */
-	if ((nested && number(file, 0x24, 4) != 0x016f2818) ||
-	    memmem(file.data, file.size, "Linux version ", 14))
+	if ((nested && number(file, 0x24, 4) != 0x016f2818) || is_readable(file))
 		return -1;
 
 	/* Others, such as arm's zImage, do not say where the kernel is in them. */
