@@ -6,7 +6,8 @@ export KVER KDIR ARCH V JOBS OUT STEP AGAIN
 help:
 	@sed -n '/^# make/s/^# //p; /^# [A-Z]*=/s/^# /  /p; /^#  /s/^# /  /p' Makefile
 
-# make demo          shows the whole story in a virtual machine
+# make demo          shows the whole story in User Mode Linux, with ARCH=x86_64
+#                    or arm64 in a virtual machine
 # make check         runs the tests: 6.12 in a guest, 7.3 and 6.1 under UML
 # make check-host    runs the tests that need no kernel build
 # make check-kunit   runs the KUnit suite under User Mode Linux

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* An eBPF program of the kind bcc compiles: who connects where. */
 #include <linux/bpf.h>
-#include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/tcp.h>
 #include <net/sock.h>
 #include <net/inet_sock.h>
+#include <net/tcp_states.h>
 
 #define SEC(name) __attribute__((section(name), used))
 
@@ -17,10 +17,11 @@ static long (*my_print)(const char *format, __u32 size, ...) =
 static struct task_struct *(*running_task)(void) =
 	(void *)BPF_FUNC_get_current_task;
 
-SEC("kprobe/tcp_connect")
-int connect(struct pt_regs *regs)
+/* The tracepoint's arguments are a socket, its state before, and the new one. */
+SEC("raw_tracepoint/inet_sock_set_state")
+int connect(struct bpf_raw_tracepoint_args *context)
 {
-	struct sock *sk = (struct sock *)regs_get_kernel_argument(regs, 0);
+	struct sock *sk = (struct sock *)context->args[0];
 	struct tcp_sock *tp = tcp_sk(sk);
 	const char format[] = "%s -> %x:%d";
 	char comm[TASK_COMM_LEN];
@@ -30,9 +31,10 @@ int connect(struct pt_regs *regs)
 	my_read(&to, sizeof(to), &inet_sk(sk)->sk.__sk_common);
 	my_read(&mss, sizeof(mss), &tp->mss_cache);
 	my_read(comm, sizeof(comm), running_task()->comm);
-	if (to.skc_family == AF_INET && mss)
-		my_print(format, sizeof(format), comm,
-			 be32_to_cpu(to.skc_daddr), be16_to_cpu(to.skc_dport));
+	/* Not be32_to_cpu(), which can be the machine's assembler. */
+	if (context->args[2] == TCP_SYN_SENT && to.skc_family == AF_INET && mss)
+		my_print(format, sizeof(format), comm, __builtin_bswap32(to.skc_daddr),
+			 __builtin_bswap16(to.skc_dport));
 	return 0;
 }
 
