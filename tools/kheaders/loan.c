@@ -303,8 +303,9 @@ int loan_reader(void)
 {
 	int fd = open(KHEADERS_RUN "/readers", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
+	/* Anybody can lock it, so nobody waits. Who removes the module looks into /proc, too. */
 	if (fd >= 0)
-		flock(fd, LOCK_SH);
+		flock(fd, LOCK_SH | LOCK_NB);
 	return fd;
 }
 
