@@ -339,7 +339,7 @@ int cache_path(const struct options *options, char **path, int *hold)
 			*hold = use_entry(cache, source.hash, false);
 	}
 	if (*hold < 0) {
-		ret = source_read(&source);
+		ret = source_read(&source, options);
 		if (!ret && source.kind != SOURCE_BUILD)
 			ret = find_or_fill(cache, &source, options, hold);
 	}

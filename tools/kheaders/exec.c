@@ -76,7 +76,7 @@ static int mounted_path(const struct options *options, char **path, bool *archiv
 
 	ret = source_find(&source, options);
 	if (!ret)
-		ret = source_read(&source);
+		ret = source_read(&source, options);
 	if (ret)
 		goto out;
 	if (source.kind == SOURCE_BUILD) {

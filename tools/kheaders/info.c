@@ -107,7 +107,7 @@ int info_print(const struct options *options)
 
 	ret = source_find(&source, options);
 	if (!ret)
-		ret = source_read(&source);
+		ret = source_read(&source, options);
 	if (!ret && source.kind != SOURCE_BUILD)
 		ret = tree_read(&source.archive, source.name, -1, options, &tree);
 	if (ret)

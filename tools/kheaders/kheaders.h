@@ -110,7 +110,7 @@ int tree_remove(int parent, const char *name);
 /* loan.c */
 struct loan;
 int loan_module(char **path);
-int loan_take(struct loan **loan);
+int loan_take(struct loan **loan, const struct options *options);
 int loan_return(struct loan *loan);
 int loan_reader(void);
 
@@ -134,7 +134,7 @@ struct source {
 };
 
 int source_find(struct source *source, const struct options *options);
-int source_read(struct source *source);
+int source_read(struct source *source, const struct options *options);
 int source_archive(struct source *source, const struct options *options);
 void source_release(struct source *source);
 char *source_build_dir(void);

@@ -312,8 +312,9 @@ int loan_reader(void)
 /**
  * loan_take - have the module loaded, as root
  * @loan: gets what loan_return() wants; NULL where none was needed
+ * @options: signals that wait, but not while this does
  */
-int loan_take(struct loan **loan)
+int loan_take(struct loan **loan, const struct options *options)
 {
 	struct loan *l = calloc(1, sizeof(*l));
 	int ret;
@@ -332,10 +333,12 @@ int loan_take(struct loan **loan)
 	l->lock = openat(l->run, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (l->lock < 0)
 		goto no_run;
-	while (flock(l->lock, LOCK_EX)) {
-		if (errno != EINTR)
-			goto no_run;
-	}
+	sigprocmask(SIG_UNBLOCK, &options->held, NULL);
+	while ((ret = flock(l->lock, LOCK_EX)) && errno == EINTR)
+		;
+	sigprocmask(SIG_BLOCK, &options->held, NULL);
+	if (ret)
+		goto no_run;
 	l->owed = owed(l->run);
 	if (!l->owed)
 		unlinkat(l->run, "loaded", 0);

@@ -237,7 +237,7 @@ static unsigned int processors(void)
 /* What interrupts waits until the rest is tidy, unless it is to be ignored. */
 static void hold_signals(struct options *options)
 {
-	static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+	static const int signals[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGXFSZ };
 	struct sigaction action;
 
 	sigemptyset(&options->held);
@@ -282,9 +282,9 @@ int main(int argc, char **argv)
 	hold_signals(&options);
 	ret = run(command, argc - optind, argv + optind, &options);
 out:
-	if (fflush(stdout) || ferror(stdout) || (close(STDOUT_FILENO) && errno != EBADF))
-		ret = ret ? ret : complain(STATUS_FAILED, "standard output: %m");
 	/* If a signal waits, this is where it ends us. */
 	sigprocmask(SIG_UNBLOCK, &options.held, NULL);
+	if (fflush(stdout) || ferror(stdout) || (close(STDOUT_FILENO) && errno != EBADF))
+		ret = ret ? ret : complain(STATUS_FAILED, "standard output: %m");
 	return ret;
 }

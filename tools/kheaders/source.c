@@ -250,7 +250,7 @@ static int take_package(struct source *source)
 	return 0;
 }
 
-static int read_running(struct source *source)
+static int read_running(struct source *source, const struct options *options)
 {
 	struct loan *loan = NULL;
 	bool root = !geteuid(), lent;
@@ -263,7 +263,7 @@ static int read_running(struct source *source)
 	if (!lent)
 		ret = read_sysfs(source);
 	if (root && ret < 0) {
-		ret = loan_take(&loan);
+		ret = loan_take(&loan, options);
 		if (ret)
 			return ret;
 		ret = read_sysfs(source);
@@ -282,7 +282,7 @@ static void cut_short(int signal)
 	_exit(write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ? STATUS_FAILED : STATUS_DAMAGED);
 }
 
-static int read_file(struct source *source)
+static int read_file(struct source *source, const struct options *options)
 {
 	struct sigaction action = { .sa_handler = cut_short }, before;
 	int fd = open(source->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -290,6 +290,8 @@ static int read_file(struct source *source)
 	void *map;
 	int ret = 0;
 
+	/* It may take long, and there is nothing to tidy up. */
+	sigprocmask(SIG_UNBLOCK, &options->held, NULL);
 	if (fd < 0 || fstat(fd, &st)) {
 		ret = complain(STATUS_FAILED, "%s: %m", source->name);
 		goto out;
@@ -316,6 +318,7 @@ static int read_file(struct source *source)
 	sigaction(SIGBUS, &before, NULL);
 	munmap(map, st.st_size);
 out:
+	sigprocmask(SIG_BLOCK, &options->held, NULL);
 	if (fd >= 0)
 		close(fd);
 	return ret;
@@ -325,11 +328,13 @@ out:
  * source_read - get the archive
  * @source: from source_find(). Its kind becomes SOURCE_BUILD where the archive
  *	cannot be had and that can.
+ * @options: signals that wait
  */
-int source_read(struct source *source)
+int source_read(struct source *source, const struct options *options)
 {
 	int ret = source->kind == SOURCE_BUILD ? 0 :
-		  source->kind == SOURCE_FILE ? read_file(source) : read_running(source);
+		  source->kind == SOURCE_FILE ? read_file(source, options) :
+						read_running(source, options);
 
 	if (!ret && source->kind != SOURCE_BUILD)
 		sha256_text(source->archive.data, source->archive.size, source->hash);
@@ -346,7 +351,7 @@ int source_archive(struct source *source, const struct options *options)
 	int ret = source_find(source, options);
 
 	if (!ret)
-		ret = source_read(source);
+		ret = source_read(source, options);
 	if (!ret && source->kind == SOURCE_BUILD)
 		ret = complain(STATUS_NONE,
 			       "no archive that could be read: the headers are in %s",
