@@ -246,6 +246,8 @@ static void hold_signals(struct options *options)
 			sigaddset(&options->held, signals[i]);
 	}
 	sigprocmask(SIG_BLOCK, &options->held, NULL);
+	/* Where it is ignored, waitpid() finds nobody. */
+	signal(SIGCHLD, SIG_DFL);
 }
 
 int main(int argc, char **argv)
