@@ -212,8 +212,16 @@ static int insert_module(int run)
 			ret = 0;
 			unlinkat(run, "loaded", 0);
 		} else if (!ret) {
-			if (write_record(run, loaded_inode()))
+			unsigned long long inode = loaded_inode();
+
+			if (!inode)
+				ret = complain(STATUS_FAILED, KHEADERS_SYSFS ": %m: mount sysfs at /sys");
+			else if (write_record(run, inode))
 				ret = complain(STATUS_FAILED, KHEADERS_RUN "/loaded: %m");
+			if (ret) {
+				kmod_module_remove_module(module, O_NONBLOCK);
+				unlinkat(run, "loaded", 0);
+			}
 		} else {
 			unlinkat(run, "loaded", 0);
 			errno = ret < 0 ? -ret : 0;

@@ -5,6 +5,7 @@
  * is a "slow", a fifo appears as KHEADERS_SYSFS while it is loaded. What happens
  * goes to "log" and, if it is there, the fifo "events". "fail" holds an errno.
  * Loading does not end before the fifo "hold" has been written to, if it is there.
+ * With "unseen" the module has no file.
  */
 
 #include <errno.h>
@@ -114,7 +115,7 @@ int kmod_module_probe_insert_module(struct kmod_module *module, unsigned int fla
 	if (!access(file("slow"), F_OK)) {
 		if (mkfifo(KHEADERS_SYSFS, 0444))
 			return -errno;
-	} else {
+	} else if (access(file("unseen"), F_OK)) {
 		snprintf(command, sizeof(command), "cp %s %s.new && mv %s.new %s", file("archive"),
 			 KHEADERS_SYSFS, KHEADERS_SYSFS, KHEADERS_SYSFS);
 		if (system(command))
@@ -129,7 +130,7 @@ int kmod_module_probe_insert_module(struct kmod_module *module, unsigned int fla
 int kmod_module_remove_module(struct kmod_module *module, unsigned int flags)
 {
 	(void)module, (void)flags;
-	if (unlink(KHEADERS_SYSFS))
+	if (unlink(KHEADERS_SYSFS) && access(file("unseen"), F_OK))
 		return -ENOENT;
 	happened("removed");
 	return 0;
