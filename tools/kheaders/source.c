@@ -237,17 +237,17 @@ static int read_sysfs(struct source *source)
 	return ret;
 }
 
-static int take_package(struct source *source)
+/* Returns whether there is one. */
+static bool take_package(struct source *source)
 {
 	char *build = source_build_dir();
 
 	if (!build)
-		return complain(STATUS_FAILED,
-				"module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
+		return false;
 	free(source->name);
 	source->name = build;
 	source->kind = SOURCE_BUILD;
-	return 0;
+	return true;
 }
 
 static int read_running(struct source *source, const struct options *options)
@@ -257,15 +257,18 @@ static int read_running(struct source *source, const struct options *options)
 	int ret = -1, returned;
 
 	if (source->kind == SOURCE_MODULE && !root)
-		return take_package(source);
+		return take_package(source) ? 0 :
+		       complain(STATUS_FAILED,
+				"module kheaders: not loaded, and you may not load it: as root: kheaders path; or, for ordinary users, as root: modprobe kheaders");
 	/* Another run may be about to remove what it loaded, or just have done so. */
 	lent = root && (source->kind == SOURCE_MODULE || !access(KHEADERS_RUN "/loaded", F_OK));
 	if (!lent)
 		ret = read_sysfs(source);
 	if (root && ret < 0) {
 		ret = loan_take(&loan, options);
+		/* Root of a container may not, either. */
 		if (ret)
-			return ret;
+			return take_package(source) ? 0 : ret;
 		ret = read_sysfs(source);
 	}
 	if (ret < 0)
