@@ -5,6 +5,8 @@
 
 #include "kheaders.h"
 
+const char out_of_memory[] = "not enough memory";
+
 /**
  * complain - say what went wrong
  * @status: what to return

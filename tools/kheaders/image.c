@@ -7,6 +7,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #define MARKER		"kheaders.tar.xz:"
 #define XZ_SMALLEST	32
 #define MEMORY_MOST	(512ull << 20)
-#define UNPACKED_MOST	(1ull << 30)
+#define UNPACKED_MOST	(2ull << 30)	/* all in all */
 #define NESTED_MOST	3
 #define TRIES_MOST	64	/* per format, of what looks like a beginning */
 
@@ -25,6 +26,8 @@ struct search {
 	struct blob *archive;
 	const char *damage;	/* what stood in the way */
 	const char *format;
+	uint64_t left;			/* of UNPACKED_MOST */
+	bool no_memory;
 };
 
 struct piece {
@@ -66,9 +69,11 @@ static bool holds(struct piece file, size_t at, const char *text, size_t size)
 
 static int keep(struct search *s, const unsigned char *data, size_t size)
 {
+	if (size > ARCHIVE_MOST)
+		return complain(STATUS_DAMAGED, "%s: larger than any archive", s->name);
 	s->archive->data = malloc(size);
 	if (!s->archive->data)
-		return complain(STATUS_FAILED, "%s: not enough memory", s->name);
+		return complain(STATUS_FAILED, "%s: %s", s->name, out_of_memory);
 	memcpy(s->archive->data, data, size);
 	s->archive->size = size;
 	return 0;
@@ -106,12 +111,15 @@ static bool find_marked(struct piece file, struct piece *found)
  * Unpacks an .xz or .lzma stream, at most @limit bytes. Returns liblzma's
  * result. @used is how far it got.
  */
-static lzma_ret unlzma(struct piece in, bool xz, uint64_t limit, struct blob *out, size_t *used)
+static lzma_ret unlzma(struct search *s, struct piece in, bool xz, uint64_t limit,
+		       struct blob *out, size_t *used)
 {
 	lzma_stream lzma = LZMA_STREAM_INIT;
 	size_t room = 0;
 	lzma_ret ret;
 
+	if (limit > s->left)
+		limit = s->left;
 	ret = xz ? lzma_stream_decoder(&lzma, MEMORY_MOST, 0) :
 		   lzma_alone_decoder(&lzma, MEMORY_MOST);
 	lzma.next_in = in.data;
@@ -123,7 +131,9 @@ static lzma_ret unlzma(struct piece in, bool xz, uint64_t limit, struct blob *ou
 		if (out->size == room) {
 			if (room >= limit)
 				break;
-			room = room ? 2 * room : limit < 65536 ? limit : 65536;
+			room = room ? 2 * room : 65536;
+			if (room > limit)
+				room = limit;
 			more = realloc(out->data, room);
 			if (!more) {
 				ret = LZMA_MEM_ERROR;
@@ -138,11 +148,13 @@ static lzma_ret unlzma(struct piece in, bool xz, uint64_t limit, struct blob *ou
 	out->size = lzma.total_out;
 	*used = lzma.total_in;
 	lzma_end(&lzma);
+	s->left -= out->size;
+	s->no_memory |= ret == LZMA_MEM_ERROR;
 	return ret;
 }
 
 /* Whether what begins here unpacks to a tar archive. */
-static bool is_archive(struct piece xz)
+static bool is_archive(struct search *s, struct piece xz)
 {
 	lzma_stream_flags flags;
 	struct blob head = { 0 };
@@ -151,7 +163,7 @@ static bool is_archive(struct piece xz)
 
 	if (xz.size < XZ_SMALLEST || lzma_stream_header_decode(&flags, xz.data) != LZMA_OK)
 		return false;
-	unlzma(xz, true, 512, &head, &used);
+	unlzma(s, xz, true, 512, &head, &used);
 	is = head.size == 512 && !memcmp(head.data + 257, "ustar", 5);
 	free(head.data);
 	return is;
@@ -170,10 +182,10 @@ static int find_stock(struct search *s, struct piece file)
 		size_t used;
 		lzma_ret ret;
 
-		if (!is_archive(rest))
+		if (!is_archive(s, rest))
 			continue;
 		tries--;
-		ret = unlzma(rest, true, UNPACKED_MOST, &tar, &used);
+		ret = unlzma(s, rest, true, s->left, &tar, &used);
 		headers = memmem(tar.data, tar.size, KCONFIG_H, strlen(KCONFIG_H));
 		free(tar.data);
 		if (!headers)
@@ -181,8 +193,7 @@ static int find_stock(struct search *s, struct piece file)
 		if (ret == LZMA_STREAM_END)
 			return keep(s, at, used);
 		s->format = "the archive in it";
-		s->damage = ret == LZMA_BUF_ERROR ? "cut short" :
-			    ret == LZMA_OK ? "more than 1 GiB unpacked" : "damaged";
+		s->damage = ret == LZMA_BUF_ERROR ? "cut short" : "damaged";
 	}
 	return -1;
 }
@@ -263,14 +274,14 @@ static size_t lzop_file(struct piece file)
 	return 0;
 }
 
-static const char *unpack_by_libarchive(struct piece in, const struct format *format,
-					struct blob *out)
+static const char *unpack_by_libarchive(struct search *s, struct piece in,
+					const struct format *format, struct blob *out)
 {
 	struct archive *a = archive_read_new();
 	struct archive_entry *entry;
-	const char *error = "not enough memory";
+	const char *error = out_of_memory;
 	unsigned char *more;
-	size_t room = 0;
+	uint64_t room = 0;
 	ssize_t got;
 
 	if (!a || archive_read_support_format_raw(a) != ARCHIVE_OK ||
@@ -283,9 +294,13 @@ static const char *unpack_by_libarchive(struct piece in, const struct format *fo
 	for (;;) {
 		if (out->size == room) {
 			room = room ? 2 * room : 4 << 20;
-			more = room > UNPACKED_MOST ? NULL : realloc(out->data, room);
+			if (room > s->left)
+				room = s->left;
+			if (room == out->size)
+				goto out;
+			more = realloc(out->data, room);
 			if (!more) {
-				error = "too much to unpack";
+				s->no_memory = true;
 				goto out;
 			}
 			out->data = more;
@@ -298,12 +313,15 @@ static const char *unpack_by_libarchive(struct piece in, const struct format *fo
 	if (!got)
 		error = NULL;
 out:
+	s->left -= out->size;
+	s->no_memory |= !a || archive_errno(a) == ENOMEM;
 	archive_read_free(a);
 	return error;
 }
 
 /* Unpacks what it can. Returns what was wrong, or NULL. */
-static const char *unpack(struct piece in, const struct format *format, struct blob *out)
+static const char *unpack(struct search *s, struct piece in, const struct format *format,
+			  struct blob *out)
 {
 	size_t size;
 	lzma_ret ret;
@@ -313,9 +331,9 @@ static const char *unpack(struct piece in, const struct format *format, struct b
 		       !strcmp(format->name, "lzop") ? lzop_file(in) : 0;
 		if (size)
 			in.size = size;
-		return unpack_by_libarchive(in, format, out);
+		return unpack_by_libarchive(s, in, format, out);
 	}
-	ret = unlzma(in, !strcmp(format->name, "xz"), UNPACKED_MOST, out, &size);
+	ret = unlzma(s, in, !strcmp(format->name, "xz"), s->left, out, &size);
 	return ret == LZMA_STREAM_END ? NULL :
 	       ret == LZMA_BUF_ERROR ? "cut short" :
 	       ret == LZMA_MEMLIMIT_ERROR ? "asks for more than 512 MiB of memory" : "damaged";
@@ -328,7 +346,7 @@ static int search_packed(struct search *s, struct piece packed, const struct for
 			 unsigned int nested)
 {
 	struct blob out = { 0 };
-	const char *error = unpack(packed, format, &out);
+	const char *error = unpack(s, packed, format, &out);
 	int ret = -1;
 
 	/* Something may stand behind, and the archive has checksums of its own. */
@@ -415,16 +433,20 @@ static int search(struct search *s, struct piece file, unsigned int nested)
  */
 int image_find(const unsigned char *data, size_t size, const char *name, struct blob *archive)
 {
-	struct search s = { .name = name, .archive = archive };
+	struct search s = { .name = name, .archive = archive, .left = UNPACKED_MOST };
 	struct piece file = { data, size };
 	int ret;
 
 	/* All of it, so that what is wrong with it is said in its own words. */
-	if (is_archive(file))
+	if (is_archive(&s, file))
 		return keep(&s, data, size);
 	ret = search(&s, file, 0);
 	if (ret >= 0)
 		return ret;
+	if (s.no_memory)
+		return complain(STATUS_FAILED, "%s: %s", name, out_of_memory);
+	if (!s.left)
+		return complain(STATUS_DAMAGED, "%s: more than 2 GiB unpacked", name);
 	if (s.damage)
 		return complain(STATUS_DAMAGED, "%s: %s: %s", name, s.format, s.damage);
 	return complain(STATUS_NONE,

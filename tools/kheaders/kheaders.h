@@ -28,6 +28,8 @@
 #define KHEADERS_VAR_CACHE	"/var/cache/kheaders"
 #endif
 
+#define ARCHIVE_MOST		(256u << 20)
+
 /* What no archive of headers is without, as bcc has it. */
 #define KCONFIG_H		"include/linux/kconfig.h"
 
@@ -55,6 +57,7 @@ struct options {
 };
 
 /* complain.c */
+extern const char out_of_memory[];	/* what is no fault of the archive's */
 int complain(int status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -16,8 +16,6 @@
 
 #include "kheaders.h"
 
-#define ARCHIVE_MOST (256u << 20)
-
 static int no_memory(void)
 {
 	return complain(STATUS_FAILED, "not enough memory");

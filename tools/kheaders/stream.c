@@ -135,7 +135,7 @@ static const char *error_of(const struct stream *s)
 	case LZMA_MEMLIMIT_ERROR:
 		return "asks for more than 512 MiB of memory";
 	case LZMA_MEM_ERROR:
-		return "not enough memory to unpack it";
+		return out_of_memory;
 	case LZMA_FORMAT_ERROR:
 		return "not an .xz file";
 	case LZMA_OPTIONS_ERROR:

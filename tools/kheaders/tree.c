@@ -263,9 +263,12 @@ static int broken(const struct writer *w, struct archive *a)
 		return complain(STATUS_DAMAGED,
 				"%s: more than %llu bytes unpacked: --max-size allows more",
 				w->archive, (unsigned long long)w->options->max_size);
+	if (!why && archive_errno(a) == ENOMEM)
+		why = out_of_memory;
 	if (!why)
 		why = archive_error_string(a);
-	return complain(STATUS_DAMAGED, "%s: %s", w->archive, why ? why : "damaged");
+	return complain(why == out_of_memory ? STATUS_FAILED : STATUS_DAMAGED, "%s: %s",
+			w->archive, why ? why : "damaged");
 }
 
 static int copy_data(struct writer *w, struct archive *a, const char *name, int fd,
