@@ -251,12 +251,12 @@ failed:
 		       errno == ENOSPC || errno == EDQUOT ?
 		       ": make room, or name another one with --cache" : "");
 out:
-	if (ret)
-		tree_remove(cache, "stage");
 	if (headers >= 0)
 		close(headers);
 	if (stage >= 0)
 		close(stage);
+	if (ret)
+		tree_remove(cache, "stage");
 	tree_release(&tree);
 	return ret;
 }

@@ -30,20 +30,28 @@ static bool is_empty(int dir)
 	return entries <= 2;
 }
 
-/* Unpacks to a directory that is there, and leaves it empty on failure. */
+static int unpack(int dir, const struct source *source, const struct options *options)
+{
+	struct tree tree;
+	int ret = tree_read(&source->archive, source->name, dir, options, &tree);
+
+	tree_release(&tree);
+	return ret;
+}
+
+/* Unpacks to a directory that is there, and leaves it empty on failure. Closes it. */
 static int extract_into(int dir, const char *name, const struct source *source,
 			const struct options *options)
 {
-	struct tree tree;
-	int ret;
+	bool empty = is_empty(dir);
+	int ret = empty ? unpack(dir, source, options) :
+		  complain(STATUS_FAILED,
+			   "%s: not empty, or not to be read: name a new directory", name);
 
-	if (!is_empty(dir))
-		return complain(STATUS_FAILED,
-				"%s: not empty, or not to be read: name a new directory", name);
-	ret = tree_read(&source->archive, source->name, dir, options, &tree);
-	if (ret && tree_empty(dir))
-		complain(ret, "%s: could not be emptied again: %m", name);
-	tree_release(&tree);
+	if (!ret || !empty)
+		close(dir);
+	else if (tree_empty(dir))
+		complain(ret, "%s: could not be emptied again", name);
 	return ret;
 }
 
@@ -52,7 +60,7 @@ static int extract_beside(const char *name, const struct source *source,
 			  const struct options *options)
 {
 	char *copies[2] = { strdup(name), strdup(name) }, *base, stage[32];
-	int parent = -1, dir = -1, ret;
+	int parent = -1, dir, ret;
 	mode_t mask = umask(0);
 
 	umask(mask);
@@ -68,23 +76,21 @@ static int extract_beside(const char *name, const struct source *source,
 	if (mkdirat(parent, stage, 0700))
 		goto failed;
 	dir = openat(parent, stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		goto failed;
-	ret = extract_into(dir, name, source, options);
+	ret = dir < 0 ? complain(STATUS_FAILED, "%s: %m", name) : unpack(dir, source, options);
 	if (!ret && (fchmod(dir, 0777 & ~mask) ||
 		     renameat2(parent, stage, parent, base, RENAME_NOREPLACE))) {
 		/* Not all file systems know NOREPLACE. An empty directory may go. */
 		if (errno != EINVAL || renameat(parent, stage, parent, base))
 			ret = complain(STATUS_FAILED, "%s: %m", name);
 	}
+	if (dir >= 0)
+		close(dir);
 	if (ret)
 		tree_remove(parent, stage);
 	goto out;
 failed:
 	ret = complain(STATUS_FAILED, "%s: %m", name);
 out:
-	if (dir >= 0)
-		close(dir);
 	if (parent >= 0)
 		close(parent);
 	free(copies[0]);
@@ -106,14 +112,12 @@ int extract_command(const char *name, const struct options *options)
 	if (ret)
 		goto out;
 	dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir >= 0) {
+	if (dir >= 0)
 		ret = extract_into(dir, name, &source, options);
-		close(dir);
-	} else if (errno == ENOENT) {
+	else if (errno == ENOENT)
 		ret = extract_beside(name, &source, options);
-	} else {
+	else
 		ret = complain(STATUS_FAILED, "%s: %m", name);
-	}
 out:
 	source_release(&source);
 	return ret;

@@ -564,21 +564,19 @@ void tree_release(struct tree *tree)
 
 /**
  * tree_empty - remove all that is in a directory
- * @dir: the directory
+ * @dir: the directory, which is closed, so that this takes no more descriptors
+ *	than it took to fill it
  *
- * Returns: 0, otherwise -1, with errno set.
+ * Returns: 0, otherwise -1.
  */
 int tree_empty(int dir)
 {
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
+	DIR *stream = fdopendir(dir);
 	struct dirent *entry;
-	DIR *stream;
+	int ret = 0;
 
-	if (copy < 0)
-		return -1;
-	stream = fdopendir(copy);
 	if (!stream) {
-		close(copy);
+		close(dir);
 		return -1;
 	}
 	while ((entry = readdir(stream))) {
@@ -600,16 +598,14 @@ int tree_empty(int dir)
  */
 int tree_remove(int parent, const char *name)
 {
-	int dir, ret;
+	int dir;
 
 	if (!unlinkat(parent, name, 0))
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -1;
 	dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return -1;
-	ret = tree_empty(dir);
-	close(dir);
-	return ret ? ret : unlinkat(parent, name, AT_REMOVEDIR);
+	if (dir >= 0)
+		tree_empty(dir);
+	return unlinkat(parent, name, AT_REMOVEDIR);
 }
