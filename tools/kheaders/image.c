@@ -256,7 +256,7 @@ static size_t zstd_frame(struct piece file)
 static size_t lzop_file(struct piece file)
 {
 	uint32_t flags = __builtin_bswap32(number(file, 17, 4)), unpacked, packed;
-	size_t at = 33 + (flags & 0x800 ? 4 : 0);
+	uint64_t at = 33 + (flags & 0x800 ? 4 : 0);
 
 	if (number(file, 9, 1) < 0x09)
 		return 0;
@@ -283,11 +283,15 @@ static const char *unpack_by_libarchive(struct search *s, struct piece in,
 	unsigned char *more;
 	uint64_t room = 0;
 	ssize_t got;
+	int filter;
 
-	if (!a || archive_read_support_format_raw(a) != ARCHIVE_OK ||
-	    format->filter(a) < ARCHIVE_WARN)
+	if (!a || archive_read_support_format_raw(a) != ARCHIVE_OK)
 		goto out;
-	error = "cut short or damaged";
+	filter = format->filter(a);
+	if (filter < ARCHIVE_WARN)
+		goto out;
+	error = filter == ARCHIVE_OK ? "cut short or damaged" :
+		"cut short or damaged, or there is no such program: install lzop";
 	if (archive_read_open_memory(a, in.data, in.size) != ARCHIVE_OK ||
 	    archive_read_next_header(a, &entry) != ARCHIVE_OK)
 		goto out;
