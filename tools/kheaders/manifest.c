@@ -160,7 +160,8 @@ bool manifest_holds(int entry)
 	text = read_manifest(entry, &size, &synced);
 	headers = openat(entry, "headers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (!text || headers < 0 || size < strlen(HEAD) + tail ||
-	    memcmp(text, HEAD, strlen(HEAD)) || memcmp(text + size - tail, TAIL, tail))
+	    memcmp(text, HEAD, strlen(HEAD)) || text[size - tail - 1] != '\n' ||
+	    memcmp(text + size - tail, TAIL, tail))
 		goto out;
 	head_line(head);
 	if (!synced && strncmp(text, head, strlen(head)))
