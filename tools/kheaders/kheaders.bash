@@ -3,18 +3,18 @@
 
 _kheaders()
 {
-	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local word=${COMP_WORDS[COMP_CWORD]#=} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command='' i
 	local commands='path extract cflags exec mount umount info'
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--from|--cache|--dir|--max-size|--max-files|--threads) ((i++)) ;;
+		--from|--cache|--dir|--max-size|--max-files|--threads)
+			[[ ${COMP_WORDS[i + 1]} != = ]] || ((i++))	# --from=FILE is three words
+			((i++)) ;;
 		--)
-			COMP_WORDS=("${COMP_WORDS[@]:i + 1}")
-			COMP_CWORD=$((COMP_CWORD - i - 1))
 			if declare -F _command_offset >/dev/null; then
-				_command_offset 0
+				_command_offset $((i + 1))
 			else
 				mapfile -t COMPREPLY < <(compgen -c -- "$word")
 			fi
@@ -23,6 +23,7 @@ _kheaders()
 		*) [[ $command ]] || command=${COMP_WORDS[i]} ;;
 		esac
 	done
+	[[ $previous != = ]] || previous=${COMP_WORDS[COMP_CWORD - 2]}
 	case $previous in
 	--from)
 		compopt -o filenames
