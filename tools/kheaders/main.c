@@ -200,7 +200,7 @@ static int run(const char *command, int count, char **operands, const struct opt
 				   "wants one directory");
 	if (options->mount && strcmp(command, "exec"))
 		return wrong_usage("--mount", "is for exec");
-	if (options->exec && strcmp(command, "mount") && strcmp(command, "exec"))
+	if (options->exec && !options->mount && strcmp(command, "mount"))
 		return wrong_usage("--exec", "is for mount, and for exec --mount");
 	if (options->json && strcmp(command, "info"))
 		return wrong_usage("--json", "is for info");
