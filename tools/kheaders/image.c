@@ -186,7 +186,7 @@ static int find_stock(struct search *s, struct piece file)
 			continue;
 		tries--;
 		ret = unlzma(s, rest, true, s->left, &tar, &used);
-		headers = memmem(tar.data, tar.size, KCONFIG_H, strlen(KCONFIG_H));
+		headers = tar.data && memmem(tar.data, tar.size, KCONFIG_H, strlen(KCONFIG_H));
 		free(tar.data);
 		if (!headers)
 			continue;
