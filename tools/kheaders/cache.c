@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,9 +189,9 @@ static void prune(int cache, const char *hash)
 /* Puts the complete "stage" in its place. */
 static int publish(int cache, const char *hash)
 {
-	if (!renameat2(cache, "stage", cache, hash, RENAME_NOREPLACE))
+	if (!tree_rename(cache, "stage", hash, RENAME_NOREPLACE))
 		return 0;
-	if (errno == EEXIST && !renameat2(cache, "stage", cache, hash, RENAME_EXCHANGE)) {
+	if (errno == EEXIST && !tree_rename(cache, "stage", hash, RENAME_EXCHANGE)) {
 		tree_remove(cache, "stage");
 		return 0;
 	}

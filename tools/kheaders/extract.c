@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ static int extract_beside(const char *name, const struct source *source,
 	dir = openat(parent, stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	ret = dir < 0 ? complain(STATUS_FAILED, "%s: %m", name) : unpack(dir, source, options);
 	if (!ret && (fchmod(dir, 0777 & ~mask) ||
-		     renameat2(parent, stage, parent, base, RENAME_NOREPLACE))) {
+		     tree_rename(parent, stage, base, RENAME_NOREPLACE))) {
 		/* Not all file systems know NOREPLACE. An empty directory may go. */
 		if (errno != EINVAL || renameat(parent, stage, parent, base))
 			ret = complain(STATUS_FAILED, "%s: %m", name);

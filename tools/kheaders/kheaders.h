@@ -109,6 +109,7 @@ int tree_read(const struct blob *archive, const char *name, int dir,
 void tree_release(struct tree *tree);
 int tree_empty(int dir);
 int tree_remove(int parent, const char *name);
+int tree_rename(int parent, const char *from, const char *to, unsigned int flags);
 
 /* loan.c */
 struct loan;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "kheaders.h"
@@ -608,4 +609,18 @@ int tree_remove(int parent, const char *name)
 	if (dir >= 0)
 		tree_empty(dir);
 	return unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+/**
+ * tree_rename - renameat2(), which not every libc has
+ * @parent: the directory of both
+ * @from: a name
+ * @to: the new one
+ * @flags: RENAME_*
+ *
+ * Returns: 0, otherwise -1, with errno set.
+ */
+int tree_rename(int parent, const char *from, const char *to, unsigned int flags)
+{
+	return syscall(SYS_renameat2, parent, from, parent, to, flags);
 }
