@@ -189,6 +189,8 @@ static int read_flags(struct flags *flags, const char *dir)
 		if (*line)
 			ret = add_line(flags, dir, line);
 	}
+	if (!ret && !feof(file))
+		ret = complain(STATUS_FAILED, "%s: %m", path);
 	free(line);
 	fclose(file);
 	return ret;
