@@ -112,7 +112,7 @@ static void drop(int cache, const char *hash)
 
 	snprintf(manifest, sizeof(manifest), "%s/manifest", hash);
 	hold = openat(cache, manifest, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (hold < 0 || !flock(hold, LOCK_EX | LOCK_NB)) {
+	if (hold < 0 ? errno == ENOENT : !flock(hold, LOCK_EX | LOCK_NB)) {
 		if (!renameat(cache, hash, cache, "old"))
 			tree_remove(cache, "old");
 	}
