@@ -234,15 +234,18 @@ static unsigned int processors(void)
 	return count > 8 ? 8 : count;
 }
 
-/* What interrupts waits until the rest is tidy, unless it is to be ignored. */
+/* What interrupts waits until the rest is tidy, unless it does anyway or is ignored. */
 static void hold_signals(struct options *options)
 {
 	static const int signals[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGXFSZ };
 	struct sigaction action;
+	sigset_t blocked;
 
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
 	sigemptyset(&options->held);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
-		if (!sigaction(signals[i], NULL, &action) && action.sa_handler != SIG_IGN)
+		if (!sigaction(signals[i], NULL, &action) && action.sa_handler != SIG_IGN &&
+		    !sigismember(&blocked, signals[i]))
 			sigaddset(&options->held, signals[i]);
 	}
 	sigprocmask(SIG_BLOCK, &options->held, NULL);
