@@ -8,6 +8,19 @@
 const char out_of_memory[] = "not enough memory";
 
 /**
+ * is_control - whether a byte is what terminals take commands from
+ * @text: text from a file, which may be there to trick one
+ * @at: where the byte is, of a C0 character or, in UTF-8, a C1 one
+ */
+bool is_control(const char *text, size_t at)
+{
+	unsigned char c = text[at];
+
+	return c < ' ' || c == 0x7f || (c == 0xc2 && (text[at + 1] & 0xe0) == 0x80) ||
+	       ((c & 0xe0) == 0x80 && at && text[at - 1] == '\xc2');
+}
+
+/**
  * complain - say what went wrong
  * @status: what to return
  * @format: "WHAT: WHY: what to try", without a newline
@@ -16,17 +29,14 @@ const char out_of_memory[] = "not enough memory";
  */
 int complain(int status, const char *format, ...)
 {
-	char line[4096];
+	char line[4096], safe[4096] = "";
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	/* Names from files may be there to trick a terminal. */
-	for (char *c = line; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-	fprintf(stderr, "kheaders: %s\n", line);
+	for (size_t i = 0; line[i]; i++)
+		safe[i] = is_control(line, i) ? '?' : line[i];
+	fprintf(stderr, "kheaders: %s\n", safe);
 	return status;
 }

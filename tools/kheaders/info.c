@@ -46,8 +46,8 @@ static void say(struct report *r, const char *key, const char *value)
 		print_string(value);
 		return;
 	}
-	for (; *value; value++)
-		putchar((unsigned char)*value < ' ' || *value == 0x7f ? '?' : *value);
+	for (size_t i = 0; value[i]; i++)
+		putchar(is_control(value, i) ? '?' : value[i]);
 	putchar('\n');
 }
 

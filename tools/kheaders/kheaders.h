@@ -58,6 +58,7 @@ struct options {
 
 /* complain.c */
 extern const char out_of_memory[];	/* what is no fault of the archive's */
+bool is_control(const char *text, size_t at);
 int complain(int status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
