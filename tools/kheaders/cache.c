@@ -219,8 +219,9 @@ static void sync_later(int entry)
 	setsid();
 	if (fork())
 		_exit(0);
-	/* Whoever waits for our output does not wait for the disk. */
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+	/* Whoever waits for our output, anywhere, does not wait for the disk. */
+	entry = dup2(entry, STDIN_FILENO);
+	for (int fd = STDOUT_FILENO; fd < 1024; fd++)
 		close(fd);
 	if (syncfs(entry))
 		_exit(unlinkat(entry, "manifest", 0) ? STATUS_FAILED : 0);
