@@ -84,10 +84,13 @@ static int extract_beside(const char *name, const struct source *source,
 		if (errno != EINVAL || renameat(parent, stage, parent, base))
 			ret = complain(STATUS_FAILED, "%s: %m", name);
 	}
-	if (dir >= 0)
+	if (ret && dir >= 0)
+		tree_empty(dir);
+	else if (dir >= 0)
 		close(dir);
+	/* By now another directory may have that name, where others can rename it. */
 	if (ret)
-		tree_remove(parent, stage);
+		unlinkat(parent, stage, AT_REMOVEDIR);
 	goto out;
 failed:
 	ret = complain(STATUS_FAILED, "%s: %m", name);
