@@ -7,18 +7,36 @@
 
 #include "kheaders.h"
 
+/* Bytes of the UTF-8 character that begins there, 0 if none does. */
+static size_t character_length(const unsigned char *c)
+{
+	size_t length = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+
+	for (size_t i = 1; i < length; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	/* too long a form, UTF-16's surrogates, and what is beyond Unicode */
+	if ((*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] >= 0xa0) ||
+	    (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] >= 0x90) || *c > 0xf4)
+		return 0;
+	return length;
+}
+
 static void print_string(const char *text)
 {
-	putchar('"');
-	for (; *text; text++) {
-		unsigned char c = *text;
+	size_t length;
 
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < ' ' || c >= 0x7f)
-			printf("\\u%04x", c);
+	putchar('"');
+	for (const unsigned char *c = (const void *)text; *c; c += length ? length : 1) {
+		length = character_length(c);
+		if (*c == '"' || *c == '\\')
+			printf("\\%c", *c);
+		else if (!length)
+			fputs("\\ufffd", stdout);
+		else if (is_control((const char *)c, 0))
+			printf("\\u%04x", c[length - 1]);
 		else
-			putchar(c);
+			fwrite(c, length, 1, stdout);
 	}
 	putchar('"');
 }
