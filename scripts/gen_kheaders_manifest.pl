@@ -303,6 +303,7 @@ make_file('include/generated/autoksyms.h', "/* changes while a kernel is built *
 if (@programs) {
 	make_file('.config', slurp($ENV{KCONFIG_CONFIG} || '.config'));
 	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
+	make_file('scripts/module.lds', slurp("$dir/module.lds"));
 	make_programs();
 }
 take_included();

@@ -330,7 +330,7 @@ sub list_for_modules
 	}
 	fail("$srctree/scripts: no makefiles: cannot be read?") unless $origin{'scripts/Makefile.build'};
 	for my $path ('include/config/auto.conf', 'include/config/kernel.release',
-		      'include/generated/rustc_cfg', 'scripts/module.lds',
+		      'include/generated/rustc_cfg',
 		      "arch/$srcarch/module.lds", randomized() ? 'scripts/basic/randstruct.seed' : ()) {
 		$origin{$path} = 'obj=' if -f $path;
 	}
