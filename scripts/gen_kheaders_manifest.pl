@@ -178,6 +178,7 @@ sub make_programs
 		    $wanted{'scripts/genksyms/genksyms'} ? 'scripts/genksyms' : ());
 
 	$origin{'scripts/basic/fixdep.c'} = 'src=';
+	$origin{'scripts/asn1_compiler.c'} = 'src=' if $wanted{'scripts/asn1_compiler'};
 	for my $in (@dirs) {
 		for my $tree ($srctree, '.') {
 			opendir my $handle, "$tree/$in" or next;
@@ -302,8 +303,8 @@ make_file('include/generated/autoksyms.h', "/* changes while a kernel is built *
 	if grep { /^CONFIG_TRIM_UNUSED_KSYMS=y$/ } split /\n/, configuration();
 if (@programs) {
 	make_file('.config', slurp($ENV{KCONFIG_CONFIG} || '.config'));
-	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
 	make_file('scripts/module.lds', slurp("$dir/module.lds"));
+	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
 	make_programs();
 }
 take_included();

@@ -297,7 +297,7 @@ sub search
 				next;
 			}
 			$origin{$path} = $wanted ? $origin : "$origin?";
-			delete $target{$path} if %target;
+			delete $target{$path};
 		}
 		note_link($root, $path) if $is_link;
 	}
@@ -310,7 +310,7 @@ sub list_for_modules
 {
 	my $in_scripts = qr{
 		^Makefile(?:\.[\w-]+)?$ | \.(?:include|scl)$ | ^recordmcount\.(?:c|h|pl)$ |
-		^(?:check-local-export|kernel-doc|module-common\.c|nsdeps|
+		^(?:check-local-export|kernel-doc|module-common\.c|
 		    context-analysis-suppression\.txt)$ |
 		^(?:as-version|cc-version|checker-valid|depmod|file-size|gen-btf|gen_ksymdeps|
 		    ld-version|min-tool-version|modules-check|orc_hash|pahole-flags|

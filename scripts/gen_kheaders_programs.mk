@@ -2,33 +2,66 @@
 #
 # The GNUmakefile of an archive of headers that modules can be built from. make
 # takes it before the kernel's own Makefile, to which it goes on: with what would
-# try to build the kernel kept away, as there is nothing to build it from, and with
-# programs built that were left out as they cannot run on the kernel's machine.
+# try to build the kernel kept away, as there is nothing to build it from, with the
+# kernel's kind of compiler, and with programs built that were left out as they
+# cannot run on the kernel's machine.
 #
 #   make -C DIR M=$PWD modules     builds a module, and the programs if need be
 #   make -C DIR modules_prepare    builds the programs, nothing else
 #   make -C DIR kernelrelease      and other questions
 
-HOSTCC ?= cc
+include include/config/auto.conf
 
 goals := $(or $(MAKECMDGOALS),modules)
 .DEFAULT_GOAL := modules
-questions := kernelrelease kernelversion image_name help
+questions := kernelrelease kernelversion image_name
+building := $(filter-out $(questions) clean help,$(goals))
 
-ifeq ($(M)$(KBUILD_EXTMOD)$(filter modules_prepare $(questions),$(goals)),)
+# The kernel's Makefile takes M from the command line alone.
+ifeq ($(if $(filter command,$(origin M)),$(M))$(KBUILD_EXTMOD),)
+ifneq ($(filter-out modules_prepare $(questions),$(goals)),)
 $(error this tree is for external modules: make -C $(CURDIR) M=DIRECTORY)
 endif
+endif
+
+# One who names a compiler gets that.
+settings :=
+ifeq ($(CONFIG_CC_IS_CLANG)$(filter command,$(origin CC))$(LLVM),y)
+settings += $(if $(CONFIG_LD_IS_LLD),LLVM=1,CC=clang) $(if $(CONFIG_AS_IS_GNU),LLVM_IAS=0)
+endif
+
+# User Mode Linux has its host's machine.
+settings += $(if $(wildcard arch/um/Makefile),ARCH=um)
+
+# BTF of a module is built on the kernel's. Without, any pahole will do, and none.
+ifeq ($(and $(wildcard vmlinux),$(wildcard tools/bpf/resolve_btfids/resolve_btfids)),)
+settings += CONFIG_DEBUG_INFO_BTF_MODULES= PAHOLE_VERSION=$(CONFIG_PAHOLE_VERSION)
+endif
+
+# Who has no key installs modules that are not signed.
+key := $(subst ",,$(CONFIG_MODULE_SIG_KEY))
+ifeq ($(and $(wildcard scripts/sign-file),$(wildcard $(key))$(filter pkcs11:%,$(key))),)
+settings += CONFIG_MODULE_SIG_ALL=
+endif
+
+HOSTCC ?= $(if $(CONFIG_CC_IS_CLANG),clang,cc)
 
 # Where their sources are, they are to be built.
 programs := $(patsubst %.c,%,$(wildcard scripts/basic/fixdep.c scripts/mod/modpost.c \
-	scripts/genksyms/genksyms.c))
+	scripts/genksyms/genksyms.c scripts/asn1_compiler.c))
 ifneq ($(programs),)
-ifneq ($(shell grep -s ^CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT=y include/config/auto.conf),)
-programs += scripts/recordmcount
-endif
+programs += $(if $(CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT),scripts/recordmcount)
+else ifneq ($(building),)
+answer := $(shell scripts/basic/fixdep 2>&1 || :)
+$(if $(findstring Usage,$(answer)),,$(error this tree's programs do not run here ($(answer)): \
+	they need the kind of C library that the machine has which built the kernel))
 endif
 
-.PHONY: $(goals)
+# Modules that are named are built in one go, as one may need another.
+modules := $(filter %.ko,$(goals))
+others := $(filter-out modules_prepare kernelrelease $(modules),$(goals))
+
+.PHONY: $(goals) modules-named
 .NOTPARALLEL:
 
 modules_prepare: $(programs)
@@ -37,18 +70,24 @@ modules_prepare: $(programs)
 kernelrelease:
 	@cat include/config/kernel.release
 
-$(filter-out modules_prepare kernelrelease,$(goals)): $(if $(filter-out $(questions) clean,$(goals)),$(programs))
-	+@$(MAKE) -f Makefile $@
+$(others): $(if $(building),$(programs))
+	+@$(MAKE) -f Makefile $(settings) $@
+
+$(modules): modules-named ;
+modules-named: $(programs)
+	+@$(MAKE) -f Makefile $(settings) $(modules)
 
 scripts/basic/fixdep: scripts/basic/fixdep.c
 scripts/mod/modpost: $(patsubst %,scripts/mod/%.c,modpost file2alias sumversion \
 	$(if $(wildcard scripts/mod/symsearch.c),symsearch))
 scripts/genksyms/genksyms: $(patsubst %,scripts/genksyms/%.c,genksyms parse.tab lex.lex)
 scripts/recordmcount: scripts/recordmcount.c
+scripts/asn1_compiler: scripts/asn1_compiler.c
 
 quiet := $(findstring s,$(firstword -$(MAKEFLAGS)))
 $(programs):
 	@[ -w $(@D) ] || { echo "$(CURDIR) lacks $@ for this machine: as one who may write there," \
 		"run make -C $(CURDIR) modules_prepare" >&2; exit 1; }
 	@$(if $(quiet),:,echo '  HOSTCC  $@')
-	@$(HOSTCC) -O2 -w -Iscripts/include -Iscripts/genksyms -o $@.$$$$.tmp $^ && mv $@.$$$$.tmp $@
+	@$(HOSTCC) -O2 -w -Iscripts/include -Iscripts/genksyms -idirafter include \
+		-o $@.$$$$.tmp $^ && mv $@.$$$$.tmp $@
