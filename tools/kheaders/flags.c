@@ -226,6 +226,35 @@ static int find_arch(const char *dir, char arch[NAME_MAX + 1])
 	return arch[0] ? 0 : complain(STATUS_NONE, "%s: no kernel headers in there", dir);
 }
 
+/*
+ * Where the sources' headers are: beside the generated ones, or, as in some packages
+ * and with make O=, in a directory whose Makefile that of the build includes.
+ */
+static void find_source(const char *dir, char source[PATH_MAX])
+{
+	char path[PATH_MAX], line[PATH_MAX], *end;
+	FILE *file;
+
+	snprintf(source, PATH_MAX, "%s", dir);
+	if (there(dir, KCONFIG_H))
+		return;
+	snprintf(path, sizeof(path), "%s/Makefile", dir);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		end = strstr(line, "/Makefile\n");
+		if (!begins(line, "include ") || !end)
+			continue;
+		*end = 0;
+		if (line[strlen("include ")] == '/')
+			snprintf(source, PATH_MAX, "%s", line + strlen("include "));
+		else
+			snprintf(source, PATH_MAX, "%s/%s", dir, line + strlen("include "));
+		break;
+	}
+	if (file)
+		fclose(file);
+}
+
 /* VERSION * 65536 + PATCHLEVEL * 256 + SUBLEVEL */
 static long kernel_version(const char *dir)
 {
@@ -246,7 +275,8 @@ static long kernel_version(const char *dir)
 }
 
 /* The order of LINUXINCLUDE, and what Makefiles alone say. */
-static void derive(struct flags *flags, const char *dir, const char *arch, long version)
+static void derive(struct flags *flags, const char *dir, const char *source, const char *arch,
+		   long version)
 {
 	static const char * const dirs[] = { "arch/%s/include", "arch/%s/include/generated", "include",
 		"arch/%s/include/uapi", "arch/%s/include/generated/uapi", "include/uapi",
@@ -261,12 +291,14 @@ static void derive(struct flags *flags, const char *dir, const char *arch, long 
 			snprintf(path, sizeof(path), "arch/%s%s", arch, *d + strlen("arch/%s"));
 		else
 			snprintf(path, sizeof(path), "%s", *d);
-		add_path(flags, "-I", dir, path);
+		add_path(flags, "-I", strstr(path, "generated") ? dir : source, path);
+		if (!strcmp(path, "include") && strcmp(dir, source))
+			add_path(flags, "-I", dir, path);
 	}
 	for (const char * const *f = files; *f; f++) {
-		if (there(dir, *f)) {
+		if (there(source, *f)) {
 			add(flags, "-include");
-			add_path(flags, "", dir, *f);
+			add_path(flags, "", source, *f);
 		}
 	}
 	add(flags, "-D__KERNEL__");
@@ -331,7 +363,7 @@ static bool compiler_include(const char *cc, char path[PATH_MAX])
 	return ok && path[0] == '/';
 }
 
-static bool compiles(const char *cc, const struct flags *flags, const char *dir)
+static bool compiles(const char *cc, const struct flags *flags, const char *source)
 {
 	struct flags command = { 0 };
 	bool ok;
@@ -342,7 +374,7 @@ static bool compiles(const char *cc, const struct flags *flags, const char *dir)
 	add(&command, "-w");
 	add(&command, "-fsyntax-only");
 	add(&command, "-include");
-	add_path(&command, "", dir, "include/linux/sched.h");
+	add_path(&command, "", source, "include/linux/sched.h");
 	add(&command, "-x");
 	add(&command, "c");
 	add(&command, "/dev/null");
@@ -353,7 +385,7 @@ static bool compiles(const char *cc, const struct flags *flags, const char *dir)
 }
 
 /* Tries what differs between versions, architectures and compilers. */
-static void try_flags(struct flags *flags, const char *dir)
+static void try_flags(struct flags *flags, const char *source)
 {
 	static const char * const more[] = { "", "-fms-extensions", "-DCONFIG_CC_IS_CLANG",
 					     "-DCC_HAVE_ASM_GOTO", NULL };
@@ -376,14 +408,14 @@ static void try_flags(struct flags *flags, const char *dir)
 					add(flags, "-fms-extensions");
 				if (**m && strcmp(*m, "-fms-extensions"))
 					add(flags, "%s", *m);
-				if (compiles(compilers[i], flags, dir))
+				if (compiles(compilers[i], flags, source))
 					return;
 				cut(flags, count);
 			}
 		}
 		complain(0,
 			 "%s: %s does not compile linux/sched.h with the flags worked out: it may be too new or too old for this kernel",
-			 dir, compilers[i]);
+			 source, compilers[i]);
 		return;
 	}
 }
@@ -408,7 +440,7 @@ static void print(const struct flags *flags)
 int flags_print(const char *name)
 {
 	struct flags flags = { 0 };
-	char arch[NAME_MAX + 1], *dir = realpath(name, NULL);
+	char arch[NAME_MAX + 1], source[PATH_MAX], *dir = realpath(name, NULL);
 	int ret;
 
 	if (!dir)
@@ -417,8 +449,9 @@ int flags_print(const char *name)
 	if (ret < 0) {
 		ret = find_arch(dir, arch);
 		if (!ret) {
-			derive(&flags, dir, arch, kernel_version(dir));
-			try_flags(&flags, dir);
+			find_source(dir, source);
+			derive(&flags, dir, source, arch, kernel_version(dir));
+			try_flags(&flags, source);
 		}
 	}
 	if (!ret && flags.no_memory)
