@@ -54,7 +54,7 @@ programs += $(if $(CONFIG_FTRACE_MCOUNT_USE_RECORDMCOUNT),scripts/recordmcount)
 else ifneq ($(building),)
 answer := $(shell scripts/basic/fixdep 2>&1 || :)
 $(if $(findstring Usage,$(answer)),,$(error this tree's programs do not run here ($(answer)): \
-	they need the kind of C library that the machine has which built the kernel))
+	they need a C library like that of the machine that built the kernel, and no noexec))
 endif
 
 # Modules that are named are built in one go, as one may need another.
