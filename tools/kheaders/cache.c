@@ -354,7 +354,7 @@ out:
 		*path = NULL;
 	}
 	if (!ret && !*path)
-		ret = complain(STATUS_FAILED, "not enough memory");
+		ret = no_memory(NULL);
 	if (cache >= 0)
 		close(cache);
 	free(dir);

@@ -169,7 +169,7 @@ static int open_cache(const char *path, bool quiet, int *dir, char **canonical)
 	if (!ret) {
 		*canonical = strdup(w.path);
 		if (!*canonical)
-			ret = complain(STATUS_FAILED, "not enough memory");
+			ret = no_memory(NULL);
 	}
 	if (ret)
 		close(w.dir);

@@ -40,3 +40,14 @@ int complain(int status, const char *format, ...)
 	fprintf(stderr, "kheaders: %s\n", safe);
 	return status;
 }
+
+/**
+ * no_memory - say that there is none left
+ * @name: for what, or NULL
+ *
+ * Returns: STATUS_FAILED.
+ */
+int no_memory(const char *name)
+{
+	return complain(STATUS_FAILED, "%s%s%s", name ? name : "", name ? ": " : "", out_of_memory);
+}

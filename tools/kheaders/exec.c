@@ -99,7 +99,7 @@ static int mounted_path(const struct options *options, char **path, bool *archiv
 out:
 	source_release(&source);
 	if (!ret && !*path)
-		ret = complain(STATUS_FAILED, "not enough memory");
+		ret = no_memory(NULL);
 	return ret;
 }
 
@@ -132,7 +132,7 @@ int exec_command(char **command, const struct options *options)
 		count = sizeof(names) / sizeof(*names);
 	for (size_t i = 0; i < count; i++) {
 		if (setenv(names[i], path, 1)) {
-			ret = complain(STATUS_FAILED, "not enough memory");
+			ret = no_memory(NULL);
 			goto out;
 		}
 	}

@@ -66,7 +66,7 @@ static int extract_beside(const char *name, const struct source *source,
 
 	umask(mask);
 	if (!copies[0] || !copies[1]) {
-		ret = complain(STATUS_FAILED, "not enough memory");
+		ret = no_memory(NULL);
 		goto out;
 	}
 	base = basename(copies[1]);

@@ -455,7 +455,7 @@ int flags_print(const char *name)
 		}
 	}
 	if (!ret && flags.no_memory)
-		ret = complain(STATUS_FAILED, "not enough memory");
+		ret = no_memory(NULL);
 	if (!ret)
 		print(&flags);
 	cut(&flags, 0);

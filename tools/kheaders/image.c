@@ -73,7 +73,7 @@ static int keep(struct search *s, const unsigned char *data, size_t size)
 		return complain(STATUS_DAMAGED, "%s: larger than any archive", s->name);
 	s->archive->data = malloc(size);
 	if (!s->archive->data)
-		return complain(STATUS_FAILED, "%s: %s", s->name, out_of_memory);
+		return no_memory(s->name);
 	memcpy(s->archive->data, data, size);
 	s->archive->size = size;
 	return 0;
@@ -448,7 +448,7 @@ int image_find(const unsigned char *data, size_t size, const char *name, struct 
 	if (ret >= 0)
 		return ret;
 	if (s.no_memory)
-		return complain(STATUS_FAILED, "%s: %s", name, out_of_memory);
+		return no_memory(name);
 	if (!s.left)
 		return complain(STATUS_DAMAGED, "%s: more than 2 GiB unpacked", name);
 	if (s.damage)

@@ -61,6 +61,7 @@ extern const char out_of_memory[];	/* what is no fault of the archive's */
 bool is_control(const char *text, size_t at);
 int complain(int status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+int no_memory(const char *name);
 
 /* sha256.c */
 #define SHA256_TEXT 65

@@ -83,7 +83,7 @@ int loan_module(char **path)
 	*path = NULL;
 	if (module) {
 		*path = strdup(kmod_module_get_path(module));
-		ret = *path ? 0 : complain(STATUS_FAILED, "not enough memory");
+		ret = *path ? 0 : no_memory(NULL);
 		kmod_module_unref(module);
 	}
 	if (ctx)
@@ -329,7 +329,7 @@ int loan_take(struct loan **loan, const struct options *options)
 
 	*loan = NULL;
 	if (!l)
-		return complain(STATUS_FAILED, "not enough memory");
+		return no_memory(NULL);
 	l->run = -1;
 	l->lock = -1;
 	l->pipe = -1;

@@ -16,11 +16,6 @@
 
 #include "kheaders.h"
 
-static int no_memory(void)
-{
-	return complain(STATUS_FAILED, "not enough memory");
-}
-
 /**
  * source_build_dir - the running kernel's headers from a package
  *
@@ -122,7 +117,7 @@ static int identify_loaded(struct source *source, const struct stat *st)
 				(unsigned long long)st->st_ino,
 				(unsigned long long)st->st_size) < 0) {
 		source->identity = NULL;
-		return no_memory();
+		return no_memory(NULL);
 	}
 	return 0;
 }
@@ -139,7 +134,7 @@ static int identify_file(struct source *source, const char *kind, const char *pa
 		     (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
 		     (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec) < 0) {
 		source->identity = NULL;
-		return no_memory();
+		return no_memory(NULL);
 	}
 	return 0;
 }
@@ -159,12 +154,12 @@ int source_find(struct source *source, const struct options *options)
 	if (options->from) {
 		source->kind = SOURCE_FILE;
 		source->name = strdup(options->from);
-		return source->name ? identify_file(source, "file", source->name) : no_memory();
+		return source->name ? identify_file(source, "file", source->name) : no_memory(NULL);
 	}
 	if (!stat(KHEADERS_SYSFS, &st)) {
 		source->kind = SOURCE_SYSFS;
 		source->name = strdup(KHEADERS_SYSFS);
-		return source->name ? identify_loaded(source, &st) : no_memory();
+		return source->name ? identify_loaded(source, &st) : no_memory(NULL);
 	}
 	source->kind = SOURCE_MODULE;
 	ret = loan_module(&source->name);
@@ -195,7 +190,7 @@ static int read_all(int fd, const char *name, struct blob *blob)
 						"%s: larger than any archive", name);
 			more = realloc(blob->data, room);
 			if (!more)
-				return no_memory();
+				return no_memory(NULL);
 			blob->data = more;
 		}
 		got = read(fd, blob->data + blob->size, room - blob->size);

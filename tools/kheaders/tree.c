@@ -65,11 +65,6 @@ static int cannot(const struct writer *w, const char *name)
 	return complain(STATUS_FAILED, "%s: %s: %m", w->archive, name);
 }
 
-static int no_memory(const struct writer *w)
-{
-	return complain(STATUS_FAILED, "%s: not enough memory", w->archive);
-}
-
 /* Remembers a directory. Returns 1 if it is new, 0 if not, -1 without memory. */
 static int remember(struct writer *w, const char *name)
 {
@@ -111,7 +106,7 @@ static int descend(struct writer *w, const char *component, size_t length)
 
 	new = remember(w, w->path);
 	if (new < 0)
-		return no_memory(w);
+		return no_memory(w->archive);
 	if (new && w->tree->count + w->tree->directories > w->options->max_files)
 		return refuse(w, w->path, "too many files: --max-files allows more");
 	if (w->writing) {
@@ -137,7 +132,7 @@ static int descend(struct writer *w, const char *component, size_t length)
 		free(w->tree->arch);
 		w->tree->arch = strndup(w->path + 5, start - 6);
 		if (!w->tree->arch)
-			return no_memory(w);
+			return no_memory(w->archive);
 	}
 	return 0;
 }
@@ -322,7 +317,7 @@ static int write_file(struct writer *w, struct archive *a, struct archive_entry 
 	if (captured) {
 		*captured = calloc(1, CAPTURE_SIZE + 1);
 		if (!*captured)
-			return no_memory(w);
+			return no_memory(w->archive);
 	}
 	if (w->writing) {
 		fd = openat(w->fds[w->depth], base, O_WRONLY | O_CREAT | O_EXCL |
@@ -375,12 +370,12 @@ static int add_name(struct writer *w, const char *name, size_t length)
 		struct file *more = realloc(tree->files, room * sizeof(*more));
 
 		if (!more)
-			return no_memory(w);
+			return no_memory(w->archive);
 		tree->files = more;
 	}
 	tree->files[tree->count] = (struct file){ .name = strndup(name, length) };
 	if (!tree->files[tree->count].name)
-		return no_memory(w);
+		return no_memory(w->archive);
 	tree->count++;
 
 	if (!strcmp(name, KCONFIG_H))
@@ -538,7 +533,7 @@ int tree_read(const struct blob *archive, const char *name, int dir,
 		goto restore_mask;
 	a = archive_read_new();
 	if (!a || archive_read_support_format_tar(a) != ARCHIVE_OK)
-		ret = no_memory(&w);
+		ret = no_memory(w.archive);
 	else
 		ret = unpack_all(&w, a);
 	if (!ret && tree->release)
