@@ -109,7 +109,24 @@ compress()
 	echo "$from" >"$1.from"
 }
 
-# describe [SYMVERS]: what the archive says of itself
+# symbols_of SYMVERS: whose symbols are in it. A lone "make kernel/kheaders.ko"
+# writes Module.symvers, too; but what a directory lists that each whole build enters
+# is then not in modules.order.
+symbols_of()
+{
+	if [ "$1" != Module.symvers ]; then
+		echo "those of ${1%.symvers}"
+		return
+	fi
+	for dir in crypto drivers fs kernel lib; do
+		lacking=0
+		grep -qvxFf modules.order "$dir/modules.order" 2>/dev/null || lacking=$?
+		[ $lacking = 1 ] || { echo 'those of vmlinux and some modules'; return; }
+	done
+	echo all
+}
+
+# describe [SYMBOLS]: what the archive says of itself
 describe()
 {
 	read -r release <include/config/kernel.release
@@ -118,10 +135,7 @@ describe()
 	sed -n 's/"$//; s/^CONFIG_CC_VERSION_TEXT="*/compiler: /p' include/config/auto.conf
 	[ "${1-}" ] || { echo 'profile: headers'; return; }
 	echo 'profile: modules'
-	case $1 in
-	Module.symvers) echo 'symbols: all' ;;
-	*) echo "symbols: those of ${1%.symvers}" ;;
-	esac
+	echo "symbols: $1"
 	if grep -q '^CONFIG_MODVERSIONS=y' include/config/auto.conf; then
 		echo 'symbol-versions: yes'
 	else
@@ -129,12 +143,12 @@ describe()
 	fi
 }
 
-# list_symbols SYMVERS MADE: what has to be there for a module to be linked
+# list_symbols SYMVERS SYMBOLS MADE: what has to be there for a module to be linked
 list_symbols()
 {
-	cp "$1" "$2/Module.symvers"
-	[ "$1" = Module.symvers ] ||
-		echo "gen_kheaders: note: the archive has the symbols of ${1%.symvers} alone;" \
+	cp "$1" "$3/Module.symvers"
+	[ "$2" = all ] ||
+		echo "gen_kheaders: note: the archive has the symbols of ${2#those of } alone;" \
 			"make without a target gives it all" >&2
 	echo 'made Module.symvers'
 	# made with what they are linked to, not before
@@ -169,9 +183,10 @@ block:2)
 tail:[23])
 	begin "$2"
 	made=${1%/*}/made
-	describe ${3:+"$3"} >"$made/kheaders_info.txt"
+	[ ! "${3-}" ] || symbols=$(symbols_of "$3")
+	describe ${3:+"$symbols"} >"$made/kheaders_info.txt"
 	{
-		[ ! "${3-}" ] || list_symbols "$3" "$made"
+		[ ! "${3-}" ] || list_symbols "$3" "$symbols" "$made"
 		echo 'made kheaders_info.txt'
 	} >"$tmp.xz"
 	make_tar "$1" <"$tmp.xz"
