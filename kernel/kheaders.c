@@ -47,7 +47,7 @@ static int __init kheaders_init(void)
 	kheaders_attr.private = kernel_headers_data;
 	kheaders_attr.size = kernel_headers_data_end - kernel_headers_data;
 	if (IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) && !kheaders_attr.size)
-		return -ENODATA;	/* linked without them */
+		return -ENODATA;	/* kheaders_data.o was not linked in */
 	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
 }
 module_init(kheaders_init);
@@ -58,5 +58,6 @@ static void __exit kheaders_exit(void)
 }
 module_exit(kheaders_exit);
 
+MODULE_AUTHOR("Joel Fernandes");
 MODULE_DESCRIPTION("The headers this kernel was built with");
 MODULE_LICENSE("GPL");

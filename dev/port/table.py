@@ -41,6 +41,9 @@ FRAGMENTS = {
     'scripts/.gitignore': Sorted(r'^/(\S+)\n'),
     'tools/testing/selftests/Makefile': Sorted(r'^TARGETS \+= (\S+)\n'),
 
+    # before the last of what former versions left behind
+    'scripts/remove-stale-files': Place(r'^()rm -f lib/test_fortify\.log$', '%s\n'),
+
     # the objects that vmlinux is linked from, before one that all kernels have
     'scripts/link-vmlinux.sh': Place(
         r'^()\tobjs="\$\{objs\} init/version-timestamp\.o"$', '%s\n'),

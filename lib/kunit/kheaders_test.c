@@ -715,6 +715,9 @@ static int kheaders_suite_init(struct kunit_suite *suite)
 {
 	struct file *file = open_kheaders(O_RDONLY);
 
+	/* The suite may run again, from debugfs. */
+	loaded = false;
+	no_module = false;
 	if (!IS_ERR(file)) {
 		fput(file);
 		return 0;
