@@ -86,7 +86,8 @@ sub update
 	}
 }
 
-# make does not see in time that one of these changes; that a list is gone, it does.
+# Make $text a member of the archive. When it changes, all lists go: that is what
+# make looks at after this step, and it has each block made again.
 sub make_file
 {
 	my ($path, $text) = @_;

@@ -24,7 +24,7 @@ $(error this tree is for external modules: make -C $(CURDIR) M=DIRECTORY)
 endif
 endif
 
-# One who names a compiler gets that.
+# A compiler named on the command line is left alone.
 settings :=
 ifeq ($(CONFIG_CC_IS_CLANG)$(filter command,$(origin CC))$(LLVM),y)
 settings += $(if $(CONFIG_LD_IS_LLD),LLVM=1,CC=clang) $(if $(CONFIG_AS_IS_GNU),LLVM_IAS=0)
@@ -38,7 +38,7 @@ ifeq ($(and $(wildcard vmlinux),$(wildcard tools/bpf/resolve_btfids/resolve_btfi
 settings += CONFIG_DEBUG_INFO_BTF_MODULES= PAHOLE_VERSION=$(CONFIG_PAHOLE_VERSION)
 endif
 
-# Who has no key installs modules that are not signed.
+# Without a key, modules are installed unsigned rather than not at all.
 key := $(subst ",,$(CONFIG_MODULE_SIG_KEY))
 ifeq ($(and $(wildcard scripts/sign-file),$(wildcard $(key))$(filter pkcs11:%,$(key))),)
 settings += CONFIG_MODULE_SIG_ALL=
