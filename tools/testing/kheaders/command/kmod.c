@@ -41,25 +41,23 @@ static void happened(const char *what)
 
 struct kmod_ctx *kmod_new(const char *dir, const char * const *config)
 {
-	(void)dir, (void)config;
 	return (struct kmod_ctx *)name;
 }
 
 struct kmod_ctx *kmod_unref(struct kmod_ctx *ctx)
 {
-	(void)ctx;
 	return NULL;
 }
 
-void kmod_set_log_fn(struct kmod_ctx *ctx, void (*fn)(void *, int, const char *, int, const char *,
-		     const char *, va_list), const void *data)
+void kmod_set_log_fn(struct kmod_ctx *ctx,
+		     void (*fn)(void *data, int priority, const char *file, int line,
+				const char *function, const char *format, va_list args),
+		     const void *data)
 {
-	(void)ctx, (void)fn, (void)data;
 }
 
 int kmod_module_new_from_lookup(struct kmod_ctx *ctx, const char *alias, struct kmod_list **list)
 {
-	(void)ctx, (void)alias;
 	*list = access(file("kheaders.ko"), F_OK) ? NULL : (struct kmod_list *)name;
 	return 0;
 }
@@ -71,25 +69,21 @@ struct kmod_module *kmod_module_get_module(const struct kmod_list *list)
 
 int kmod_module_unref_list(struct kmod_list *list)
 {
-	(void)list;
 	return 0;
 }
 
 struct kmod_module *kmod_module_unref(struct kmod_module *module)
 {
-	(void)module;
 	return NULL;
 }
 
 const char *kmod_module_get_path(const struct kmod_module *module)
 {
-	(void)module;
 	return file("kheaders.ko");
 }
 
 const char *kmod_module_get_install_commands(const struct kmod_module *module)
 {
-	(void)module;
 	return access(file("install"), F_OK) ? NULL : "false";
 }
 
@@ -103,7 +97,6 @@ int kmod_module_probe_insert_module(struct kmod_module *module, unsigned int fla
 	FILE *fail = fopen(file("fail"), "r");
 	int error = 0;
 
-	(void)module, (void)flags, (void)options, (void)run, (void)data, (void)print;
 	if (fail) {
 		if (fscanf(fail, "%d", &error) != 1)
 			error = EIO;
@@ -129,7 +122,6 @@ int kmod_module_probe_insert_module(struct kmod_module *module, unsigned int fla
 
 int kmod_module_remove_module(struct kmod_module *module, unsigned int flags)
 {
-	(void)module, (void)flags;
 	if (unlink(KHEADERS_SYSFS) && access(file("unseen"), F_OK))
 		return -ENOENT;
 	happened("removed");

@@ -7,6 +7,8 @@
 #   check WHAT COMMAND...   passes if the command succeeds, in this very shell; a
 #                           command of one word is shell code
 #   skip WHAT WHY
+#   needs TOOL[:PACKAGE]... ends the test unless all are there: commands, libNAME
+#                           as pkg-config knows it, libNAME.a as clang finds it
 #   done_testing            prints the plan and exits: 1 if anything failed
 
 tap_count=0 tap_failed=0
@@ -31,6 +33,22 @@ check() {
 skip() {
 	tap_count=$((tap_count + 1))
 	echo "ok $tap_count - $1 # SKIP $2"
+}
+
+needs() {
+	tap_missing='' tap_packages=''
+	for tap_tool; do
+		case $tap_tool in
+		lib*.a:*) [ -f "$(clang -print-file-name="${tap_tool%:*}")" ] ;;
+		lib*) pkg-config --exists "${tap_tool%:*}" ;;
+		*) command -v "${tap_tool%:*}" ;;
+		esac >/dev/null 2>&1 && continue
+		tap_missing="$tap_missing ${tap_tool%:*}"
+		tap_packages="$tap_packages ${tap_tool#*:}"
+	done
+	[ "$tap_missing" ] || return 0
+	echo "${0##*/}: not found:$tap_missing: on Debian, apt-get install$tap_packages" >&2
+	exit 1
 }
 
 done_testing() {

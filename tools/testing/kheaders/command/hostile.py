@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """usage: hostile.py DIR: writes archives that must not be unpacked.
 

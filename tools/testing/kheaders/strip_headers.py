@@ -3,7 +3,7 @@
 """strip_headers keeps every token: a table of cases, and random text for which
 gcc, clang and a reference lexer must see the same before and after.
 
-usage: strip_headers [--seconds N] [--seed N]
+usage: strip_headers.py [--seconds N] [--seed N]
 
   --seconds N   how long to make random text (default 5)
   --seed N      what it starts from (default 1)
@@ -26,7 +26,8 @@ import time
 sys.dont_write_bytecode = True
 from tap import done_testing, result, skip              # noqa: E402
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+STRIP_HEADERS = os.path.join(os.path.dirname(os.path.realpath(__file__)),
+                             '../../../scripts/strip_headers.c')
 CC = os.environ.get('CC', 'gcc')
 CLANG = os.environ.get('CLANG', 'clang')
 
@@ -136,7 +137,7 @@ def build(directory):
     prog = os.path.join(directory, 'strip_headers')
     subprocess.run([CC, '-O1', '-g', '-Wall', '-Wextra', '-Werror',
                     '-fsanitize=address,undefined', '-fno-sanitize-recover',
-                    '-o', prog, os.path.join(TOP, 'scripts/strip_headers.c')], check=True)
+                    '-o', prog, STRIP_HEADERS], check=True)
     return prog
 
 
@@ -406,10 +407,13 @@ def test_random(prog, tmp, seed, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage='strip_headers [--seconds N] [--seed N]')
+    parser = argparse.ArgumentParser(usage='%(prog)s [--seconds N] [--seed N]')
     parser.add_argument('--seconds', type=float, default=5)
     parser.add_argument('--seed', type=int, default=1)
     args = parser.parse_args()
+    for tool in CC, 'tar':
+        if not shutil.which(tool):
+            sys.exit('strip_headers.py: not found: %s: on Debian, apt-get install %s' % (tool, tool))
     with tempfile.TemporaryDirectory() as tmp:
         prog = build(tmp)
         test_cases(prog)

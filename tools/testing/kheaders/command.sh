@@ -5,15 +5,16 @@
 # whoever is killed, hostile archives, and a fuzzer for 20 seconds ($SECONDS_FUZZ).
 #
 # The command is built with sanitizers, with its fixed places in a directory of
-# the test, and with dev/test/kheaders.d/kmod.c for libkmod. What needs a real
-# kernel is in dev/test/guest-kheaders.
+# the test, and with command/kmod.c for libkmod.
 # shellcheck disable=SC2086,SC2094	# names and numbers of its own making
 set -eu
 
-test=$(cd "$(dirname "$0")" && pwd)
-top=${test%/dev/test}
-
-"$top/dev/deps" command >&2
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
+. "$here/tap.sh"
+needs clang gcc make pkg-config libarchive:libarchive-dev libkmod:libkmod-dev \
+	liblzma:liblzma-dev "libclang_rt.fuzzer-$(uname -m).a:libclang-rt-dev" \
+	rst2man:python3-docutils python3 bash gzip tar xz:xz-utils
 unset KHEADERS_CACHE XDG_CACHE_HOME CC MAKEFLAGS MAKEOVERRIDES O OUTPUT
 
 tmp=$(mktemp -d)
@@ -24,13 +25,15 @@ cd "$tmp"
 umask 022
 
 said=$tmp/said show="$tmp/out $tmp/stderr"
-. "$top/dev/test/tap.sh"
 as=
 run() {		# ARGUMENT...: leaves out, stderr and $status
 	status=0
 	$as "$tmp/kheaders" "$@" >"$tmp/out" 2>"$tmp/stderr" </dev/null || status=$?
 	! grep -q 'Sanitizer\|runtime error' "$tmp/stderr" || status=99
 }
+runs() { run "$@" && [ "$status" = 0 ]; }
+prints() { [ "$(cat out)" = "$1" ]; }
+same_as() { diff -r "$1" "$(cat out)" >>stderr; }	# TREE
 as_user() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$tmp/home" "$@"; }
 run_as_user() { as=as_user; run "$@"; as=; }
 says() {	# STATUS PATTERN: one line of stderr
@@ -42,16 +45,20 @@ root=
 # --- built
 mkdir sys modules home run
 [ ! "$root" ] || chown 65534:65534 home
-gcc -g -Wall -Wextra -I"$top/tools/kheaders" -D_GNU_SOURCE -DKHEADERS_SYSFS="\"$tmp/sys/kheaders.tar.xz\"" \
-	-c "$test/kheaders.d/kmod.c" -o kmod.o -include stdbool.h >stderr 2>&1
+gcc -g -Wall -I"$top/tools/kheaders" -D_GNU_SOURCE -include stdbool.h \
+	-DKHEADERS_SYSFS="\"$tmp/sys/kheaders.tar.xz\"" \
+	-c "$here/command/kmod.c" -o kmod.o >stderr 2>&1
 build() {
 	make -s -C "$top/tools/kheaders" O="$tmp/build" "$@" >out 2>stderr && [ ! -s stderr ]
 }
 under_test() {
 	build "$tmp/build/kheaders" LIBS="$tmp/kmod.o $(pkg-config --libs libarchive liblzma)" \
-		CFLAGS="-g -O1 -Werror -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		-DKHEADERS_SYSFS='\"$tmp/sys/kheaders.tar.xz\"' -DKHEADERS_RUN='\"$tmp/run/kheaders\"' \
-		-DKHEADERS_MODULES='\"$tmp/modules\"' -DKHEADERS_VAR_CACHE='\"$tmp/var/kheaders\"'"
+		CFLAGS="-g -O1 -Werror -fsanitize=address,undefined \
+		-fno-sanitize-recover=undefined \
+		-DKHEADERS_SYSFS='\"$tmp/sys/kheaders.tar.xz\"' \
+		-DKHEADERS_RUN='\"$tmp/run/kheaders\"' \
+		-DKHEADERS_MODULES='\"$tmp/modules\"' \
+		-DKHEADERS_VAR_CACHE='\"$tmp/var/kheaders\"'"
 	mv build/kheaders .
 	rm -r build
 }
@@ -60,7 +67,8 @@ check 'built with sanitizers, without warnings' under_test
 installed() {
 	build install DESTDIR="$tmp/dest" PREFIX=/usr CFLAGS='-O2 -Werror' || return 1
 	for file in sbin/kheaders share/man/man8/kheaders.8 \
-		    share/bash-completion/completions/kheaders share/zsh/site-functions/_kheaders; do
+		    share/bash-completion/completions/kheaders \
+		    share/zsh/site-functions/_kheaders; do
 		[ -s "dest/usr/$file" ] || { echo "not installed: $file" >>stderr; return 1; }
 	done
 	# A man page for each command and option.
@@ -73,8 +81,8 @@ check 'make install' installed
 
 # --- archives, ours and stock's
 headers() {	# DIR [ANYTHING]: a small tree
-	mkdir -p "$1/include/linux" "$1/include/generated/uapi/linux" "$1/arch/x86/include/generated" \
-		"$1/arch/x86/include/asm"
+	mkdir -p "$1/include/linux" "$1/include/generated/uapi/linux" \
+		"$1/arch/x86/include/generated" "$1/arch/x86/include/asm"
 	echo '#define KCONFIG' >"$1/include/linux/kconfig.h"
 	echo "struct task_struct { int a; }; ${2-}" >"$1/include/linux/sched.h"
 	echo '#define UTS_RELEASE "6.12.0-test"' >"$1/include/generated/utsrelease.h"
@@ -89,7 +97,6 @@ ours() {	# TREE
 		$(ls -A "$1") | xz -T2 --block-size=16384 --check=crc32 >"$1.tar.xz"
 }
 headers ours
-mkdir -p ours/include/generated
 echo >ours/include/generated/compile_flags.specs
 printf '%s\n' "--target=$(gcc -dumpmachine)" -specs=include/generated/compile_flags.specs \
 	-nostdinc -I./arch/x86/include -I./include -include ./include/linux/kconfig.h \
@@ -107,15 +114,16 @@ headers marked
 printf '%s: %s\n' release 6.12.0-marked architecture arm64 profile modules compiler 'gcc "12"' \
 	symbols all symbol-versions yes >marked/kheaders_info.txt
 ours marked
-{ head -c 4096 /dev/zero; cat ours.tar.xz; printf 'kheaders.tar.xz:%d\n' "$(wc -c <ours.tar.xz)"; } >image
-{ head -c 4096 /dev/zero; cat stock.tar.xz; head -c 4096 /dev/zero; } >stock-image
+head -c 4096 /dev/zero >zeros
+{ cat zeros ours.tar.xz; printf 'kheaders.tar.xz:%d\n' "$(wc -c <ours.tar.xz)"; } >image
+cat zeros stock.tar.xz zeros >stock-image
 xz -k image
 gzip -k stock-image
 
 for kind in ours stock; do
 	extracted() {
 		rm -rf x
-		run extract x --from "$1" && [ "$status" = 0 ] && [ ! -s stderr ] &&
+		runs extract x --from "$1" && [ ! -s stderr ] &&
 			diff -r --no-dereference "$kind" x >>stderr
 	}
 	for image in $kind.tar.xz image image.xz stock-image stock-image.gz; do
@@ -125,8 +133,9 @@ for kind in ours stock; do
 		check "extract: $image, $kind" extracted "$image"
 	done
 	modes() {	# UMASK
-		(umask "$1"; exec "$tmp/kheaders" --from "$kind.tar.xz" --cache "$tmp/modes-$1-$kind" path) >out 2>stderr &&
-			find "$(cat out)" \( -type d ! -perm 755 \) -o \( -type f ! -name script ! -perm 644 \) \
+		(umask "$1"; runs path --from "$kind.tar.xz" --cache "$tmp/modes-$1-$kind") &&
+			find "$(cat out)" \( -type d ! -perm 755 \) \
+				-o \( -type f ! -name script ! -perm 644 \) \
 				-o \( -name script ! -perm 755 \) >>stderr && [ ! -s stderr ]
 	}
 	check "path: modes are fixed with umask 0, $kind" modes 000
@@ -135,15 +144,16 @@ done
 same_time() { [ "$(stat -c %Y "$(cat out)/include/linux/sched.h")" = 1600000000 ]; }
 run path --from ours.tar.xz --cache "$tmp/times"
 check "times are the archive's" same_time
-check 'extract: to a directory that is not empty' 'run extract ours --from ours.tar.xz; says 1 "not empty"'
-into_empty() { mkdir empty; run extract empty --from ours.tar.xz; [ "$status" = 0 ] && diff -r ours empty >>stderr; }
-check 'extract: to one that is' into_empty
-check 'extract: to nowhere' 'run extract no/such/x --from ours.tar.xz; says 1 "no/such/x: No such file"'
+check 'extract: to a directory that is not empty' '
+	run extract ours --from ours.tar.xz; says 1 "not empty"'
+check 'extract: to one that is' '
+	mkdir empty; runs extract empty --from ours.tar.xz && diff -r ours empty >>stderr'
+check 'extract: to nowhere' '
+	run extract no/such/x --from ours.tar.xz; says 1 "no/such/x: No such file"'
 
 # --- info
 tells() {	# FILE LINE...
-	run info --from "$1"
-	[ "$status" = 0 ] || return 1
+	runs info --from "$1" || return 1
 	shift
 	for line in "$@"; do
 		grep -qx -e "$line" out || { echo "no line $line" >>stderr; return 1; }
@@ -151,19 +161,20 @@ tells() {	# FILE LINE...
 }
 files() { find "$1" ! -type d | wc -l; }
 check 'info' tells ours.tar.xz 'release: 6.12.0-test' 'architecture: x86' 'profile: headers' \
-	"compressed-bytes: $(wc -c <ours.tar.xz)" "files: $(files ours)" 'flags: compile_flags.txt' \
-	"unpacked-bytes: $(find ours -type f -printf '%s\n' | awk '{ n += $1 } END { print n }')" \
+	"compressed-bytes: $(wc -c <ours.tar.xz)" "files: $(files ours)" \
+	"unpacked-bytes: $(find ours -type f -exec cat {} + | wc -c)" 'flags: compile_flags.txt' \
 	"sha256: $(sha256sum <ours.tar.xz | cut -d ' ' -f 1)" 'kind: file'
 check 'info: a stock archive' tells stock.tar.xz 'release: 6.12.0-test' "files: $(files stock)" \
 	'flags: worked out' "directories: $(find stock -mindepth 1 -type d | wc -l)"
 check 'info: of what the archive says itself' tells marked.tar.xz 'release: 6.12.0-marked' \
-	'architecture: arm64' 'profile: modules' 'compiler: gcc "12"' 'symbols: all' 'symbol-versions: yes'
+	'architecture: arm64' 'profile: modules' 'compiler: gcc "12"' 'symbols: all' \
+	'symbol-versions: yes'
 json() {
-	run info --json --from marked.tar.xz
-	[ "$status" = 0 ] && python3 -c '
+	runs info --json --from marked.tar.xz && python3 -c '
 import json, sys
 info = json.load(open("out"))
-assert info["compiler"] == "gcc \"12\"" and info["files"] == int(sys.argv[1]), info' "$(files marked)" 2>>stderr
+assert info["compiler"] == "gcc \"12\"", info
+assert info["files"] == int(sys.argv[1]), info' "$(files marked)" 2>>stderr
 }
 check 'info --json' json
 odd_names() {
@@ -173,19 +184,22 @@ odd_names() {
 	rm "$name"
 	python3 -c 'import json
 name = json.load(open("out", encoding="utf-8"))["source"]
-assert name == "ü\"\\\x9b\ufffd\ufffd\ufffd\ufffdé", ascii(name)' && ! LC_ALL=C grep "$(printf '\302\233')" out
+assert name == "ü\"\\\x9b\ufffd\ufffd\ufffd\ufffdé", ascii(name)' &&
+		! LC_ALL=C grep "$(printf '\302\233')" out
 }
 check '... of a name that is no text' odd_names
 
 # --- cflags
-flags() {	# WANTED [ARGUMENT]...
-	wanted=$1
+flags() {	# FILE WANTED...
+	runs cflags --from "$1" --cache "$tmp/c" || return 1
 	shift
-	run cflags "$@"
-	[ "$status" = 0 ] && sed "s:$tmp/c/[0-9a-f]*:DIR:" out | tr '\n' ' ' >flags && grep -qF -e "$wanted" flags
+	sed "s:$tmp/c/[0-9a-f]*/headers:DIR:" out | tr '\n' ' ' >flags
+	grep -qF -e "$* " flags
 }
-check 'cflags' flags '-nostdinc -IDIR/headers/arch/x86/include -IDIR/headers/include -include DIR/headers/include/linux/kconfig.h -D__KERNEL__ -DNAME=\"a\ b\" -std=gnu11 ' \
-	--from ours.tar.xz --cache "$tmp/c"
+check 'cflags' flags ours.tar.xz -nostdinc -IDIR/arch/x86/include -IDIR/include \
+	-include DIR/include/linux/kconfig.h -D__KERNEL__ '-DNAME=\"a\ b\"' -std=gnu11
+check 'cflags: worked out for a stock archive' flags stock.tar.xz -IDIR/include/generated/uapi \
+	-include DIR/include/linux/kconfig.h -D__KERNEL__ -std=gnu11
 compiles() {
 	run cflags "$@"
 	cp out flags
@@ -194,8 +208,6 @@ compiles() {
 	gcc @flags -c program.c -o program.o 2>stderr && [ ! -s stderr ]
 }
 check 'cflags: gcc takes them from a file' compiles --from stock.tar.xz --cache "$tmp/c"
-check 'cflags: worked out for a stock archive' flags '-IDIR/headers/include/generated/uapi -include DIR/headers/include/linux/kconfig.h -D__KERNEL__ -std=gnu11' \
-	--from stock.tar.xz --cache "$tmp/c"
 cp -r ours 'a b'
 check 'cflags --dir, with a blank' compiles --dir 'a b'
 in_two_directories() {	# INCLUDED
@@ -218,8 +230,8 @@ broken_flags() {
 	says 0 'does not compile'
 }
 check 'cflags: says so if they do not work' broken_flags
-unreadable_flags() { mkdir -p no-flags/compile_flags.txt; run cflags --dir no-flags; says 1 'compile_flags.txt: Is a dir'; }
-check 'cflags: cannot be read' unreadable_flags
+check 'cflags: cannot be read' 'mkdir -p no-flags/compile_flags.txt
+	run cflags --dir no-flags; says 1 "compile_flags.txt: Is a dir"'
 no_children() {
 	s=0
 	sh -c 'trap "" CHLD; exec "$0" cflags --dir not-c' "$tmp/kheaders" >out 2>stderr || s=$?
@@ -236,12 +248,12 @@ for flag in -fplugin=./a.so -I/etc -Iinclude/../.. '-Wl,-a' @file -B. -o --sysro
 	rm -r evil
 done
 
-. "$test/kheaders.d/cache"
-. "$test/kheaders.d/running"
+. "$here/command/cache.sh"
+. "$here/command/running.sh"
 
 # --- hostile
 mkdir hostile outside
-"$test/kheaders.d/hostile.py" hostile
+python3 "$here/command/hostile.py" hostile
 refused() {	# FILE
 	rm -rf x
 	run --max-size 64M --max-files 2000 --from "$1" extract x
@@ -250,8 +262,8 @@ refused() {	# FILE
 	3)	case $1 in */empty*|*/text*|*/flipped-0000*) ;; *) return 1 ;; esac ;;
 	*) return 1 ;;
 	esac
-	[ "$(wc -l <stderr)" = 1 ] && [ ! -e x ] && [ ! "$(find . -maxdepth 1 -name '.kheaders-*')" ] &&
-		[ ! -e /tmp/kheaders-hostile ] && [ ! -e hostile/hostile ] && [ ! "$(ls outside)" ]
+	[ "$(wc -l <stderr)" = 1 ] && nothing_stays && [ ! -e /tmp/kheaders-hostile ] &&
+		[ ! -e hostile/hostile ] && [ ! "$(ls outside)" ]
 }
 for file in hostile/*.tar.xz; do
 	check "refused: $(basename "$file" .tar.xz)" refused "$file"
@@ -270,37 +282,47 @@ nothing_cached() {
 	done
 }
 check 'path: nothing of it stays' nothing_cached
-into_outside() { run extract outside --from hostile/twice.tar.xz; [ "$status" = 4 ] && [ ! "$(ls -A outside)" ]; }
-check 'extract: a directory that was empty is so again' into_outside
-by_thread() { for t in 1 2 8; do run --threads "$t" --from hostile/xz-cut.tar.xz info; [ "$status" = 4 ] || return 1; done; }
+check 'extract: a directory that was empty is so again' '
+	run extract outside --from hostile/twice.tar.xz
+	[ "$status" = 4 ] && [ ! "$(ls -A outside)" ]'
+by_thread() {
+	for threads in 1 2 8; do
+		run --threads "$threads" --from hostile/xz-cut.tar.xz info
+		[ "$status" = 4 ] || return 1
+	done
+}
 check 'with one, two and eight threads' by_thread
-if [ "$root" ] && truncate -s 16M casefold.img && mke2fs -q -t ext4 -O casefold casefold.img 2>/dev/null &&
-   mkdir casefold && mount -o loop casefold.img casefold 2>/dev/null && mkdir casefold/c && chattr +F casefold/c; then
-	mkdir -p case/include/linux
-	echo 1 >case/include/linux/kconfig.h
-	echo 2 >case/include/linux/Kconfig.h
-	ours case
-	collides() { run extract casefold/c/x --from case.tar.xz; says 4 'upper and lower case' && [ ! "$(ls -A casefold/c)" ]; }
-	check 'refused: names that are the same on a file system without case' collides
-	mkdir -p case2/include/linux case2/Include
-	echo 1 >case2/include/linux/kconfig.h
-	echo 2 >case2/Include/a.h
-	ours case2
-	collides() { run extract casefold/c/x --from case2.tar.xz; says 4 'upper and lower case' && [ ! "$(ls -A casefold/c)" ]; }
-	check '... and directories' collides
+if [ "$root" ] && truncate -s 16M casefold.img &&
+   mke2fs -q -t ext4 -O casefold casefold.img 2>/dev/null && mkdir casefold &&
+   mount -o loop casefold.img casefold 2>/dev/null && mkdir casefold/c && chattr +F casefold/c; then
+	collide() {	# FILE: of the same name as another one, but for case
+		rm -rf case
+		mkdir -p case/include/linux "case/${1%/*}"
+		echo 1 >case/include/linux/kconfig.h
+		echo 2 >"case/$1"
+		ours case
+		run extract casefold/c/x --from case.tar.xz
+		says 4 'upper and lower case' && [ ! "$(ls -A casefold/c)" ]
+	}
+	check 'refused: names that are the same on a file system without case' \
+		collide include/linux/Kconfig.h
+	check '... and directories' collide Include/a.h
 	umount casefold
 else
-	skip 'refused: names that are the same on a file system without case' 'none can be mounted here'
+	skip 'refused: names that are the same on a file system without case' \
+		'none can be mounted here'
 fi
 
 # --- usage
-for arguments in '' 'nothing' 'path x' 'extract' 'extract a b' 'exec' 'mount' 'umount' '--bad path' \
-		 'path --json' 'info --mount' 'path --exec' 'exec --exec true' 'path --dir x' '--max-size 0 path' \
-		 '--max-size 1T path' '--max-size -1 path' '--max-files x path' '--threads 9999 path'; do
+for arguments in '' 'nothing' 'path x' 'extract' 'extract a b' 'exec' 'mount' 'umount' \
+		 '--bad path' 'path --json' 'info --mount' 'path --exec' 'exec --exec true' \
+		 'path --dir x' '--max-size 0 path' '--max-size 1T path' '--max-size -1 path' \
+		 '--max-files x path' '--threads 9999 path'; do
 	# shellcheck disable=SC2086
-	check "usage: kheaders $arguments" 'run $arguments; [ "$status" = 2 ] && [ ! -s out ] && [ -s stderr ]'
+	check "usage: kheaders $arguments" '
+		run $arguments; [ "$status" = 2 ] && [ ! -s out ] && [ -s stderr ]'
 done
-helps() { run --help; [ "$status" = 0 ] && grep -q ^usage: out && run path --version && [ "$status" = 0 ]; }
+helps() { runs --help && grep -q ^usage: out && runs path --version; }
 check '--help and --version' helps
 full() {	# ARGUMENT...
 	s=0
@@ -317,16 +339,17 @@ closed() {
 }
 check 'stdout closed' closed
 for file in /nonexistent "$tmp" /dev/null; do
-	no_file() { run info --from "$file"; says 1 "$file: \(No such file\|not a regular\|Is a dir\)"; }
-	check "--from $file" no_file
+	check "--from $file" '
+		run info --from "$file"; says 1 "$file: \(No such file\|not a regular\|Is a dir\)"'
 done
-too_large() { cp ours.tar.xz sparse; truncate -s 300M sparse; run --from sparse info; says 4 'larger than any archive'; }
-check '--from: an archive that is too large' too_large
+check '--from: an archive that is too large' 'cp ours.tar.xz sparse
+	truncate -s 300M sparse; run --from sparse info; says 4 "larger than any archive"'
 no_memory() {	# says so, whatever it was needed for
 	for limit in $(seq 40000 8000 160000); do
 		for file in ours.tar.xz stock.tar.xz image stock-image stock-image.gz; do
 			s=0
-			prlimit --as="${limit}000" dest/usr/sbin/kheaders --from "$file" info >out 2>err || s=$?
+			prlimit --as="${limit}000" dest/usr/sbin/kheaders --from "$file" info \
+				>out 2>err || s=$?
 			case $s in
 			1) cat err >>stderr; grep -q 'not enough memory' err || return 1 ;;
 			0|127) ;;
@@ -343,8 +366,8 @@ echo 'int syncfs(int fd) { (void)fd; return usleep(5000000); }' |
 no_wait() {	# of whoever reads what a run might write, for the disk
 	rm -rf slow
 	started=$(date +%s)
-	LD_PRELOAD="$tmp/slow-disk.so" dest/usr/sbin/kheaders --from ours.tar.xz --cache "$tmp/slow" path \
-		3>&1 >out 2>stderr | cat
+	LD_PRELOAD="$tmp/slow-disk.so" dest/usr/sbin/kheaders --from ours.tar.xz \
+		--cache "$tmp/slow" path 3>&1 >out 2>stderr | cat
 	[ $(($(date +%s) - started)) -lt 4 ]
 }
 check 'path: nobody waits until all is on disk' no_wait
@@ -377,8 +400,10 @@ completes() {
 		COMP_WORDS=(kheaders --from = stock.t) COMP_CWORD=3; _kheaders
 		echo "${COMPREPLY[@]}"
 		_command_offset() { echo "offset $1"; }
-		COMP_WORDS=(kheaders exec -- ls "") COMP_CWORD=4; _kheaders' bash "$top" >out 2>stderr
-	[ "$(tr '\n' ' ' <out)" = 'info --max-size --max-files --mount umount stock.tar.xz offset 3 ' ]
+		COMP_WORDS=(kheaders exec -- ls "") COMP_CWORD=4; _kheaders' bash "$top" \
+		>out 2>stderr
+	[ "$(tr '\n' ' ' <out)" = \
+		'info --max-size --max-files --mount umount stock.tar.xz offset 3 ' ]
 }
 check 'completion in bash' completes
 
@@ -392,15 +417,16 @@ fuzzed() {
 		{ printf x; cat "$file"; } >"corpus/x-$name"
 		case $name in
 		flipped*) ;;
-		*)	{ printf t; xz -dcq "$file" 2>/dev/null || :; } | head -c 20000 >"corpus/t-$name" ;;
+		*)	{ printf t; xz -dcq "$file" 2>/dev/null || :; } |
+				head -c 20000 >"corpus/t-$name" ;;
 		esac
 	done
 	for file in image image.xz stock-image stock-image.gz; do
 		{ printf i; cat "$file"; } >"corpus/i-$file"
 	done
 	mkdir fuzzing
-	(cd fuzzing && exec ../build/fuzz -max_total_time="${SECONDS_FUZZ:-20}" -timeout=20 -rss_limit_mb=3000 \
-		-close_fd_mask=2 -print_final_stats=1 ../corpus) >out 2>&1
+	(cd fuzzing && exec ../build/fuzz -max_total_time="${SECONDS_FUZZ:-20}" -timeout=20 \
+		-rss_limit_mb=3000 -close_fd_mask=2 -print_final_stats=1 ../corpus) >out 2>&1
 }
 check "nothing found by a fuzzer in ${SECONDS_FUZZ:-20} seconds" fuzzed
 echo "# $(grep number_of_executed_units out || :)"

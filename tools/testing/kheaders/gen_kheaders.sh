@@ -8,7 +8,11 @@
 # shellcheck disable=SC1091,SC2034,SC2046,SC2086,SC2154
 set -eu
 
-top=$(cd "$(dirname "$0")/../.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
+. "$here/tap.sh"
+needs gcc make perl xz:xz-utils tar readelf:binutils busybox:busybox-static bash dash
+
 work=$(mktemp -d)
 trap 'umount "$work/small" 2>/dev/null || :; chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -18,7 +22,6 @@ unset KBUILD_BUILD_TIMESTAMP XZ PERL CC MAKEFLAGS MAKELEVEL
 export SRCARCH=x86
 
 said=$work/said show=$work/log
-. "$top/dev/test/tap.sh"
 
 # new_tree DIR: a source tree DIR/src and a build DIR/obj of it
 new_tree() {
@@ -42,7 +45,8 @@ new_tree() {
 	touch include/linux/Kbuild include/linux/Makefile include/linux/a.h~ \
 		include/linux/.a.h.swp include/linux/.nfs0001 include/linux/b.h.orig
 	printf '/* made */\nint at;\n' >include/linux/atomic/good.h
-	echo "// $(sha1sum <include/linux/atomic/good.h | cut -d' ' -f1)" >>include/linux/atomic/good.h
+	sum=$(sha1sum <include/linux/atomic/good.h | cut -d' ' -f1)
+	echo "// $sum" >>include/linux/atomic/good.h
 	printf '/* made */\nint at;\n// %040d\n' 1 >include/linux/atomic/edited.h
 	cd ../obj
 	echo '#define CONFIG_A 1' >include/generated/autoconf.h
@@ -218,7 +222,8 @@ mkdir -p stale/obj/include/linux
 echo 'int right;' >stale/obj/include/linux/both.h
 check 'generated headers come from the build' generate stale
 unpack stale
-check 'the build wins' 'grep right out/include/linux/both.h && [ ! -e out/include/generated/stale.h ]'
+check 'the build wins' '
+	grep right out/include/linux/both.h && [ ! -e out/include/generated/stale.h ]'
 
 new_tree intree
 cp -r intree/src/. intree/obj
@@ -282,10 +287,11 @@ check 'programs, without symbols and build ID, that run' '(
 	! readelf -WS scripts/basic/fixdep | grep -e symtab -e build-id -e debug)'
 check 'the symbols' cmp out/Module.symvers modules/obj/Module.symvers
 check 'and says so' '
-	grep -x "profile: modules" out/kheaders_info.txt && grep -x "symbols: all" out/kheaders_info.txt'
+	[ "$(grep -cx -e "profile: modules" -e "symbols: all" out/kheaders_info.txt)" = 2 ]'
 check 'make says the release' '[ "$(make -sC out kernelrelease)" = 6.12.0-test ]'
 check 'make modules_prepare has nothing to do' make -C out modules_prepare
-check 'and make without a module is refused' '! make -C out 2>told && grep "for external modules: make -C .* M=" told'
+check 'and make without a module is refused' '
+	! make -C out 2>told && grep "for external modules: make -C .* M=" told'
 echo 'CONFIG_B=y' >modules/obj/other.config
 export KCONFIG_CONFIG=other.config PERL_UNICODE=SAD
 check 'KCONFIG_CONFIG, and perl told of UTF-8' for_modules Module.symvers
@@ -311,8 +317,9 @@ check 'for another machine' for_modules Module.symvers
 unpack modules
 check 'it has no programs' '[ ! -e out/scripts/basic/fixdep ] && [ ! -e out/scripts/mod/modpost ]'
 check 'but their sources, as they are, and what builds them' '(cd out &&
-	cmp scripts/basic/fixdep.c ../modules/src/scripts/basic/fixdep.c && touch scripts/mod/file2alias.c \
-		scripts/mod/sumversion.c && make modules_prepare && scripts/mod/modpost)'
+	cmp scripts/basic/fixdep.c ../modules/src/scripts/basic/fixdep.c &&
+	touch scripts/mod/file2alias.c scripts/mod/sumversion.c &&
+	make modules_prepare && scripts/mod/modpost)'
 
 # --- links ----------------------------------------------------------------------
 
@@ -361,7 +368,8 @@ for stray in linux/stray straydir linux/a.h.bak core.1234 tags linux/fifo; do
 done
 unpack strays
 check 'but what headers include is there' 'cat out/include/linux/table.x out/include/linux/deep.y &&
-	! find out -name "*stray*" -o -name "*bak" -o -name core.1234 -o -name tags -o -name fifo | grep .'
+	! find out -name "*stray*" -o -name "*bak" -o -name core.1234 -o -name tags \
+		-o -name fifo | grep .'
 
 new_tree vendor
 mkdir -p vendor/src/drivers/x vendor/outside
@@ -371,7 +379,8 @@ echo 'int other;' >vendor/src/drivers/x/other.h
 echo '#include <own.h>' >>vendor/src/include/linux/b.h
 mkdir -p vendor/src/arch/x86/boot
 echo 'int boot;' >vendor/src/arch/x86/boot/boot.h
-check 'flags of a vendor' generate vendor -I../src/include -I../src/drivers/x -I../src/arch/x86 -I../outside
+check 'flags of a vendor' generate vendor -I../src/include -I../src/drivers/x \
+	-I../src/arch/x86 -I../outside
 check '... outside the trees are told' grep 'warning: ../outside: outside the kernel' log
 unpack vendor
 check '... within give what headers include, no more' '
@@ -383,12 +392,14 @@ check 'a dangling link is an error that names it' \
 	fails_with 'include/linux/d.h: dangling symbolic link to nowhere.h' dangling
 new_tree loop
 ln -s .. loop/src/include/linux/up
-check 'a loop is an error that names it' fails_with 'include/linux/up: symbolic link to one of its parents' loop
+check 'a loop is an error that names it' \
+	fails_with 'include/linux/up: symbolic link to one of its parents' loop
 
 # --- names ----------------------------------------------------------------------
 
 new_tree odd
-for name in 'a b' 'a$b' 'a#b' "a'b" 'a"b' 'a:b' 'a*b' 'a[b]' 'a=b' 'a\b' 'a&b' 'a(b)' 'ä' -a '~a' 'a?b' 'a -> b'; do
+for name in 'a b' 'a$b' 'a#b' "a'b" 'a"b' 'a:b' 'a*b' 'a[b]' 'a=b' 'a\b' 'a&b' 'a(b)' \
+	    'ä' -a '~a' 'a?b' 'a -> b'; do
 	echo "int odd;" >"odd/src/include/linux/$name.h"
 done
 check 'odd names' generate odd
@@ -449,7 +460,10 @@ check 'same bits on one processor' same_bits_by t taskset -c 0
 # The tools of gen_kheaders.sh by other hands; they call each other by name.
 for userland in busybox toybox coreutils; do
 	where=$(command -v $userland || echo /usr/lib/cargo/bin/$userland)
-	[ -x "$where" ] || { skip "same bits with the tools of $userland" 'not installed'; continue; }
+	if [ ! -x "$where" ]; then
+		skip "same bits with the tools of $userland" 'not installed'
+		continue
+	fi
 	rm -rf other-tools
 	mkdir other-tools
 	for tool in cat dd mkdir mv rm sed sha1sum touch tr; do
@@ -457,7 +471,8 @@ for userland in busybox toybox coreutils; do
 			ln -s "${where%/*}/$tool" other-tools
 		elif [ $userland = coreutils ]; then
 			[ $tool = sed ] || ln -s "$where" other-tools/$tool
-		elif "$where" --list 2>/dev/null | grep -qx $tool || "$where" | tr ' ' '\n' | grep -qx $tool; then
+		elif { "$where" --list 2>/dev/null || "$where" | tr ' ' '\n'; } |
+		     grep -qx $tool; then
 			ln -s "$where" other-tools/$tool
 		fi
 	done
@@ -511,9 +526,10 @@ Thu, 02 Jan 2020 03:04:05 -0130|2020-01-02 04:34:05
 1 Jan 1970 00:00:01|1970-01-01 00:00:01
 END
 # What says no day, or says it in a way that one would have to know.
-for KBUILD_BUILD_TIMESTAMP in 0 12:00 tomorrow 'once upon a time' 1960-01-01 2020-02-30 'Do 2. Jan 03:04:05 CET 2020' \
-	'Kam 02 Jan 2020 03:04:05 WIB' 'Thu Jan 2 03:04:05 WIB 2020' "it's" '20200102T' 99999999999999999999 \
-	99999999999 10000000000 00 '2020-01-02 03:04 +25:99' '2020-01-02 24:00' '2019-02-29'; do
+for KBUILD_BUILD_TIMESTAMP in 0 12:00 tomorrow 'once upon a time' 1960-01-01 2020-02-30 \
+	'Do 2. Jan 03:04:05 CET 2020' 'Kam 02 Jan 2020 03:04:05 WIB' 'Thu Jan 2 03:04:05 WIB 2020' \
+	"it's" '20200102T' 99999999999999999999 99999999999 10000000000 00 \
+	'2020-01-02 03:04 +25:99' '2020-01-02 24:00' '2019-02-29'; do
 	check "KBUILD_BUILD_TIMESTAMP='$KBUILD_BUILD_TIMESTAMP': a warning, and the default date" '
 		warns "KBUILD_BUILD_TIMESTAMP=.$KBUILD_BUILD_TIMESTAMP.: not a date" t &&
 		mtime | grep "1980-01-01 00:00:00"'

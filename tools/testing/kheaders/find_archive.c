@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * usage: find-archive IMAGE >kheaders.tar.xz
+ * usage: find_archive IMAGE >kheaders.tar.xz
  * What tools/kheaders takes for the archive, also where it is none, as in tests
  * of images that hold noise.
  */

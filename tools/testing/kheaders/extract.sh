@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # scripts/extract-kheaders: images of every kind give the archive back bit for
 # bit, and what does not hold one, or not all of it, an error that says why.
+# usage: extract.sh [BUILD]
 #
 # The images are made here, with the very assembler code of kernel/kheaders_data.c
-# and an archive of noise; those in build/out are tried, too. tools/kheaders,
-# which shares no code with the script, has to agree on each.
+# and an archive of noise, or are those of BUILD, the O= directory of a finished
+# build. tools/kheaders, which shares no code with the script, has to agree on each.
 set -eu
 
-test=$(cd "$(dirname "$0")" && pwd)
-top=${test%/dev/test}
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../../.." && pwd)
 extract=$top/scripts/extract-kheaders
+. "$here/tap.sh"
+needs gcc objcopy:binutils perl pkg-config libarchive:libarchive-dev liblzma:liblzma-dev \
+	bzip2 gzip lz4 lzop zstd xz:xz-utils script:bsdutils busybox:busybox-static
 
-"$top/dev/deps" extract >&2
-
+[ $# -eq 0 ] || build=$(cd "$1" && pwd)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -22,7 +25,6 @@ mkdir tmp
 export TMPDIR="$tmp/tmp"
 
 said=$tmp/said show=$tmp/stderr
-. "$top/dev/test/tap.sh"
 path=$PATH as=	# for the command alone
 run() {		# ARGUMENT...: leaves out, stderr and $status
 	status=0
@@ -32,7 +34,7 @@ run() {		# ARGUMENT...: leaves out, stderr and $status
 }
 finds() {	# IMAGE: leaves out and $status, of the command
 	status=0
-	ASAN_OPTIONS=detect_leaks=1 ./find-archive "$1" >out 2>>stderr || status=$?
+	ASAN_OPTIONS=detect_leaks=1 ./find_archive "$1" >out 2>>stderr || status=$?
 }
 finds_nothing() {	# IMAGE: or what unpacking it finds to be damaged
 	finds "$1"
@@ -91,8 +93,25 @@ image() {	# with the section at 40960
 
 # shellcheck disable=SC2046
 gcc -g -O1 -fsanitize=address,undefined -D_GNU_SOURCE -I"$top/tools/kheaders" \
-	"$top/dev/test/kheaders.d/find-archive.c" "$top/tools/kheaders/image.c" \
-	"$top/tools/kheaders/complain.c" -o find-archive $(pkg-config --libs libarchive liblzma)
+	"$here/find_archive.c" "$top/tools/kheaders/image.c" \
+	"$top/tools/kheaders/complain.c" -o find_archive $(pkg-config --libs libarchive liblzma)
+
+# --- real ones
+if [ $# -gt 0 ]; then
+	config=$(grep -E '^CONFIG_IKHEADERS=' "$build/.config")
+	for file in vmlinux linux kernel/kheaders.ko arch/x86/boot/bzImage \
+		    arch/arm64/boot/Image arch/arm64/boot/Image.gz; do
+		[ -f "$build/$file" ] || continue
+		case $file:$config in
+		kernel/kheaders.ko:*=y) continue ;;	# from an earlier build
+		kernel/kheaders.ko:*|*=y)
+			gives "$file of $1" "$build/$file" "$build/kernel/kheaders_data.tar.xz" ;;
+		*)	refuses "$file of $1" "$build/$file" 1 CONFIG_IKHEADERS ;;
+		esac
+	done
+	check "$1 has images" [ "$tap_count" -gt 0 ]
+	done_testing
+fi
 
 noise 300000 1 | xz --check=crc32 >archive
 bytes=$(size archive)
@@ -299,50 +318,21 @@ truncate -s 3G large
 refuses 'an image larger than any' large 3 'larger than a kernel'
 on_a_terminal() { script -qec "$extract Image" /dev/null >&2 </dev/null; }
 check 'a terminal' says 2 'not for a terminal' on_a_terminal
-if [ -x /bin/busybox ]; then
-	mkdir busybox
-	for applet in $(/bin/busybox --list); do
-		ln -s /bin/busybox "busybox/$applet"
-	done
-	ln -s "$(command -v perl)" busybox
-	path=$PWD/busybox
-	for suffix in gz bz2 lzo lzma; do
-		gives "Image.$suffix with busybox" "Image.$suffix"
-	done
-	xz --check=crc32 -c Image >Image-unfiltered.xz
-	gives 'Image.xz with busybox' Image-unfiltered.xz
-	check 'Image.xz with a filter, with busybox' 'run Image.xz
-		[ "$status" = 4 ] && [ ! -s out ] && grep "this xz does not know" stderr'
-	put Image-unfiltered.xz $(($(size Image-unfiltered.xz) / 2)) A8 damaged.
-	refuses 'a damaged Image.xz, with busybox' Image-unfiltered.xz 4 damaged
-	path=$PATH
-fi
-
-# --- real ones
-real=
-for out in "$top"/build/out/*/; do
-	name=$(basename "$out")
-	case $name in
-	*-kunit-um) [ -f "$out/linux" ] || continue ;;
-	*) [ -f "$out/built" ] || continue ;;
-	esac
-	[ -f "$out/kernel/kheaders_data.tar.xz" ] || continue
-	exec 9>"${out%/}.lock"
-	flock -n 9 || continue	# being built
-	real=yes
-	config=$(grep -E '^CONFIG_IKHEADERS=' "$out/.config" | tr '\n' ' ')
-	for file in vmlinux linux kernel/kheaders.ko arch/x86/boot/bzImage \
-		    arch/arm64/boot/Image arch/arm64/boot/Image.gz; do
-		[ -f "$out/$file" ] || continue
-		case $file:$config in
-		kernel/kheaders.ko:*IKHEADERS=y*) continue ;;	# from an earlier build
-		kernel/kheaders.ko:*|*IKHEADERS=y*)
-			gives "$file of $name" "$out/$file" "$out/kernel/kheaders_data.tar.xz" ;;
-		*)	refuses "$file of $name" "$out/$file" 1 CONFIG_IKHEADERS ;;
-		esac
-	done
-	exec 9>&-
+mkdir busybox
+for applet in $(busybox --list); do
+	ln -s "$(command -v busybox)" "busybox/$applet"
 done
-[ "$real" ] || skip 'images of real kernels' 'none is built: dev/vm/build makes one'
+ln -s "$(command -v perl)" busybox
+path=$PWD/busybox
+for suffix in gz bz2 lzo lzma; do
+	gives "Image.$suffix with busybox" "Image.$suffix"
+done
+xz --check=crc32 -c Image >Image-unfiltered.xz
+gives 'Image.xz with busybox' Image-unfiltered.xz
+check 'Image.xz with a filter, with busybox' 'run Image.xz
+	[ "$status" = 4 ] && [ ! -s out ] && grep "this xz does not know" stderr'
+put Image-unfiltered.xz $(($(size Image-unfiltered.xz) / 2)) A8 damaged.
+refuses 'a damaged Image.xz, with busybox' Image-unfiltered.xz 4 damaged
+path=$PATH
 
 done_testing

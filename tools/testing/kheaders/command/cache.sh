@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh disable=SC2154,SC2034,SC2086,SC2015
-# Part of dev/test/kheaders: the cache, whatever happens to it.
+# Part of command.sh: the cache, whatever happens to it.
 
 path_of() {	# FILE: leaves $dir
 	run path --from "$1" --cache "$tmp/cache"
@@ -8,9 +8,11 @@ path_of() {	# FILE: leaves $dir
 	[ "$status" = 0 ] && [ ! -s stderr ]
 }
 hash_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
-whole() { diff -r --no-dereference "$1" "$dir" >>stderr && [ ! -e cache/stage ] && [ ! -e cache/old ]; }
-cold() { path_of ours.tar.xz && whole ours && [ "$dir" = "$tmp/cache/$(hash_of ours.tar.xz)/headers" ]; }
-check 'path: unpacks' cold
+whole() {	# TREE
+	diff -r --no-dereference "$1" "$dir" >>stderr && [ ! -e cache/stage ] && [ ! -e cache/old ]
+}
+check 'path: unpacks' '
+	path_of ours.tar.xz && whole ours && prints "$tmp/cache/$(hash_of ours.tar.xz)/headers"'
 private() { [ "$(stat -c %a cache)" = 700 ] && [ "$(stat -c %a "$(dirname "$dir")")" = 700 ]; }
 check 'path: ... for one user alone' private
 same_again() {	# not unpacked again
@@ -18,10 +20,12 @@ same_again() {	# not unpacked again
 	path_of ours.tar.xz && [ "$(stat -c %i "$dir")" = "$before" ] && whole ours
 }
 check 'path: not again' same_again
-other_name() { cp ours.tar.xz copy.tar.xz; before=$dir; path_of copy.tar.xz && [ "$dir" = "$before" ]; }
-check 'path: not again under another name' other_name
-by_contents() { headers new 'int new;'; ours new; cp new.tar.xz copy.tar.xz; path_of copy.tar.xz && whole new; }
-check 'path: again where the file has changed' by_contents
+check 'path: not again under another name' '
+	cp ours.tar.xz copy.tar.xz; before=$dir; path_of copy.tar.xz && [ "$dir" = "$before" ]'
+headers new 'int new;'
+ours new
+check 'path: again where the file has changed' '
+	cp new.tar.xz copy.tar.xz; path_of copy.tar.xz && whole new'
 
 rebuilt() {	# COMMAND...: does something to the entry
 	path_of ours.tar.xz || return 1
@@ -31,7 +35,10 @@ rebuilt() {	# COMMAND...: does something to the entry
 	(cd "$dir/.." && "$@") >>stderr 2>&1 || return 1
 	path_of ours.tar.xz && whole ours && [ "$(stat -c %i "$dir/..")" != "$before" ]
 }
-change() { printf '#define KCONFIX\n' >headers/include/linux/kconfig.h; touch -r headers/script headers/include/linux/kconfig.h; }
+change() {
+	echo '#define KCONFIX' >headers/include/linux/kconfig.h
+	touch -r headers/script headers/include/linux/kconfig.h
+}
 cut_manifest() { chmod 600 manifest; truncate -s 100 manifest; }
 on_disk() {	# the child that sees to that has nothing left to do
 	for _ in $(seq 600); do
@@ -40,8 +47,14 @@ on_disk() {	# the child that sees to that has nothing left to do
 	done
 	return 1
 }
-join_manifest() { on_disk || return 1; printf '%s' "$(head -n -1 manifest)" >joined; echo end >>joined; chmod 400 joined; mv -f joined manifest; }
-another_boot() { on_disk || return 1; sed -i 's/^kheaders manifest 1 .*/kheaders manifest 1 another/' manifest; chmod 600 manifest; }
+join_manifest() {
+	on_disk || return 1
+	printf '%send\n' "$(head -n -1 manifest)" >joined
+	chmod 400 joined
+	mv -f joined manifest
+}
+of_another_boot() { sed 's/^kheaders manifest 1 .*/kheaders manifest 1 another/' "$@"; }
+another_boot() { on_disk && of_another_boot -i manifest && chmod 600 manifest; }
 while read -r what command; do
 	# shellcheck disable=SC2086
 	check "path: unpacked again after $(echo "$what" | tr _ ' ')" rebuilt $command
@@ -62,7 +75,7 @@ tree_away() { rm -r "$(dirname "$dir")"; path_of ours.tar.xz && whole ours; }
 check 'path: unpacked again after everything was removed' tree_away
 synced_before() {
 	before=$(stat -c %i "$dir")
-	sed 's/^kheaders manifest 1 .*/kheaders manifest 1 another/' "$dir/../manifest" >manifest
+	of_another_boot "$dir/../manifest" >manifest
 	chmod 400 manifest
 	mv -f manifest "$dir/../manifest"
 	path_of ours.tar.xz && [ "$(stat -c %i "$dir")" = "$before" ]
@@ -78,7 +91,8 @@ check 'path: what a killed run left is removed' leftovers
 at_once() {
 	rm -rf cache
 	for n in 1 2 3 4 5; do
-		"$tmp/kheaders" path --from stock.tar.xz --cache "$tmp/cache" >"once.$n" 2>"once.err.$n" &
+		"$tmp/kheaders" path --from stock.tar.xz --cache "$tmp/cache" \
+			>"once.$n" 2>"once.err.$n" &
 	done
 	s=0
 	for _ in 1 2 3 4 5; do wait || s=1; done
@@ -91,7 +105,8 @@ check 'path: five at once' at_once
 killed() {	# at any time, what is there is whole
 	for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
 		rm -rf cache/[0-9a-f]* cache/id-*
-		timeout -s KILL "0.0$((n * 4 + 10))" "$tmp/kheaders" path --from stock.tar.xz --cache "$tmp/cache" >/dev/null 2>&1 || :
+		timeout -s KILL "0.0$((n * 4 + 10))" "$tmp/kheaders" path --from stock.tar.xz \
+			--cache "$tmp/cache" >/dev/null 2>&1 || :
 		dir=cache/$(hash_of stock.tar.xz)/headers
 		[ ! -e "$dir" ] || diff -r --no-dereference stock "$dir" >>stderr || return 1
 		path_of stock.tar.xz && whole stock || return 1
@@ -103,8 +118,8 @@ interrupted() {	# while it waits for another one
 	exec 9>cache/lock
 	flock 9
 	s=0
-	timeout --preserve-status -s TERM 2 "$tmp/kheaders" path --from stock.tar.xz --cache "$tmp/cache" \
-		>out 2>stderr 9>&- || s=$?
+	timeout --preserve-status -s TERM 2 "$tmp/kheaders" path --from stock.tar.xz \
+		--cache "$tmp/cache" >out 2>stderr 9>&- || s=$?
 	exec 9>&-
 	[ "$s" = 143 ]
 }
@@ -157,26 +172,26 @@ limited() {
 	[ "$s" = 153 ] && grep -q 'sched.h: File too large' stderr && nothing_stays
 }
 check 'extract: nor with a limit on the size of files' limited
-dead() { s=0; "$tmp/kheaders" exec --from ours.tar.xz --cache "$tmp/cache" -- sh -c 'kill -9 $$' >out 2>stderr || s=$?; [ "$s" = 137 ]; }
-check 'exec: a command that a signal ends' dead
 
 # --- exec
+executes() { run exec --from ours.tar.xz --cache "$tmp/cache" "$@"; }
+check 'exec: a command that a signal ends' \
+	'executes -- sh -c "kill -9 \$\$"; [ "$status" = 137 ]'
 variables() {
-	run exec --from ours.tar.xz --cache "$tmp/cache" -- sh -c \
-		'echo $KDIR $BCC_KERNEL_SOURCE $BPFTRACE_KERNEL_SOURCE $BPFTRACE_KERNEL_BUILD; exit 7'
-	[ "$status" = 7 ] && [ "$(cat out)" = "$dir $dir $dir $dir" ]
+	executes -- sh -c 'echo $KDIR $BCC_KERNEL_SOURCE
+		echo $BPFTRACE_KERNEL_SOURCE $BPFTRACE_KERNEL_BUILD; exit 7'
+	[ "$status" = 7 ] && prints "$dir $dir
+$dir $dir"
 }
 path_of ours.tar.xz
 check 'exec: variables and exit status' variables
-arguments() { run exec --from ours.tar.xz --cache "$tmp/cache" printf '<%s>' -e --json; [ "$(cat out)" = '<-e><--json>' ]; }
-check "exec: the command's options are its own" arguments
-absent() { run exec --from ours.tar.xz --cache "$tmp/cache" -- no-such-command; says 127 no-such-command; }
-check 'exec: no such command' absent
-not_executable() { run exec --from ours.tar.xz --cache "$tmp/cache" -- ./ours.tar.xz; says 126 ours.tar.xz; }
-check 'exec: not executable' not_executable
+check "exec: the command's options are its own" \
+	'executes printf "<%s>" -e --json; prints "<-e><--json>"'
+check 'exec: no such command' 'executes -- no-such-command; says 127 no-such-command'
+check 'exec: not executable' 'executes -- ./ours.tar.xz; says 126 ours.tar.xz'
 blocked() {
 	as="env --block-signal=TERM"
-	run exec --from ours.tar.xz --cache "$tmp/cache" -- grep SigBlk /proc/self/status
+	executes -- grep SigBlk /proc/self/status
 	as=
 	grep -q '0000000000004000$' out
 }
@@ -200,17 +215,18 @@ for n in 1 2 3 4 5 6; do
 	headers "tree$n" "int n$n;"
 	ours "tree$n"
 done
+entry() { echo "cache/$(hash_of "tree$1.tar.xz")"; }
 entries() { find cache -mindepth 1 -maxdepth 1 -name '[0-9a-f]*' ! -name 'id-*' | wc -l; }
 pruned() {
 	rm -rf cache
 	for n in 1 2 3; do path_of tree$n.tar.xz || return 1; done
 	path_of tree1.tar.xz && path_of tree4.tar.xz && path_of tree5.tar.xz || return 1
-	[ "$(entries)" = 4 ] && [ -e "cache/$(hash_of tree1.tar.xz)" ] && [ ! -e "cache/$(hash_of tree2.tar.xz)" ]
+	[ "$(entries)" = 4 ] && [ -e "$(entry 1)" ] && [ ! -e "$(entry 2)" ]
 }
 check 'the four archives used last are kept' pruned
 aged() {
-	touch -d '-31 days' "cache/$(hash_of tree4.tar.xz)/manifest"
-	path_of tree6.tar.xz && [ ! -e "cache/$(hash_of tree4.tar.xz)" ] && [ -e "cache/$(hash_of tree5.tar.xz)" ]
+	touch -d '-31 days' "$(entry 4)/manifest"
+	path_of tree6.tar.xz && [ ! -e "$(entry 4)" ] && [ -e "$(entry 5)" ]
 }
 check '... for 30 days' aged
 held() {
@@ -223,9 +239,10 @@ check '... and what a command still uses' held
 check 'records of what is gone go, too' '[ "$(find cache -name "id-*" | wc -l)" -le 6 ]'
 
 # --- where it may be
-cache_in() {	# STATUS PATTERN DIR
-	run path --from ours.tar.xz --cache "$3"
-	if [ "$1" = 0 ]; then [ "$status" = 0 ] && [ -e "$(cat out)/script" ]; else says "$1" "$2"; fi
+cache_in() { runs path --from ours.tar.xz --cache "$tmp/places/$1" && [ -e "$(cat out)/script" ]; }
+not_in() {	# DIR WHY
+	run path --from ours.tar.xz --cache "$tmp/places/$1"
+	says 1 "$2"
 }
 mkdir -p places/group/own places/open places/sticky places/away
 chmod 775 places/group
@@ -235,39 +252,44 @@ ln -s "$tmp/places/away" places/link
 ln -s ../places/./away places/relative
 ln -s loop places/loop
 touch places/file
-check 'cache: made' cache_in 0 '' "$tmp/places/new/below"
-check 'cache: relative to the current directory' cache_in 0 '' places/relative-cache
-check 'cache: through a link of our own' cache_in 0 '' "$tmp/places/link/a"
-check 'cache: through a relative one' cache_in 0 '' "$tmp/places/relative/b"
-check 'cache: through a loop' cache_in 1 'too many links' "$tmp/places/loop/a"
-check 'cache: below a sticky directory' cache_in 0 '' "$tmp/places/sticky/a"
-check 'cache: not below what others may write to' cache_in 1 'places/group: others may write' "$tmp/places/group/own/a"
-check 'cache: not one that others may read' cache_in 1 'places/open: others can read' "$tmp/places/open"
-check 'cache: not a file' cache_in 1 'places/file: Not a directory' "$tmp/places/file"
-check 'cache: a name too long' cache_in 1 'name too long' "$tmp/places/$(printf %5000s a | tr ' ' a)"
+check 'cache: made' cache_in new/below
+check 'cache: relative to the current directory' '
+	runs path --from ours.tar.xz --cache places/relative-cache && [ -e "$(cat out)/script" ]'
+check 'cache: through a link of our own' cache_in link/a
+check 'cache: through a relative one' cache_in relative/b
+check 'cache: through a loop' not_in loop/a 'too many links'
+check 'cache: below a sticky directory' cache_in sticky/a
+check 'cache: not below what others may write to' \
+	not_in group/own/a 'places/group: others may write'
+check 'cache: not one that others may read' not_in open 'places/open: others can read'
+check 'cache: not a file' not_in file 'places/file: Not a directory'
+check 'cache: a name too long' not_in "$(printf %5000s a | tr ' ' a)" 'name too long'
 if [ "$root" ]; then
 	chown 65534 places/away
-	check "cache: not through another user's directory" cache_in 1 'belongs to another user' "$tmp/places/away/a"
+	check "cache: not through another user's directory" not_in away/a 'belongs to another user'
 	as_user ln -s "$tmp/places/new" places/sticky/link
-	check "cache: not through another user's link" cache_in 1 "another user's link" "$tmp/places/sticky/link/a"
+	check "cache: not through another user's link" not_in sticky/link/a "another user's link"
 	as_user mkdir -m 700 places/sticky/theirs
-	check "cache: not another user's" cache_in 1 'belongs to another user' "$tmp/places/sticky/theirs"
+	check "cache: not another user's" not_in sticky/theirs 'belongs to another user'
+	in_cache() { [ "$(dirname "$(dirname "$(cat out)")")" = "$1" ]; }
 	home() {	# WANTED VARIABLE...
 		wanted=$1
 		shift
 		s=0
 		as_user "$@" "$tmp/kheaders" path --from ours.tar.xz >out 2>stderr || s=$?
-		[ "$s" = 0 ] && [ "$(dirname "$(dirname "$(cat out)")")" = "$wanted" ]
+		[ "$s" = 0 ] && in_cache "$wanted"
 	}
 	check "cache: a user's, by HOME" home "$tmp/home/.cache/kheaders" XDG_CACHE_HOME=relative
-	check "cache: a user's, by XDG_CACHE_HOME" home "$tmp/home/xdg/kheaders" XDG_CACHE_HOME="$tmp/home/xdg"
+	check "cache: a user's, by XDG_CACHE_HOME" home "$tmp/home/xdg/kheaders" \
+		XDG_CACHE_HOME="$tmp/home/xdg"
 	no_home() {
 		status=0
-		as_user env -u HOME "$tmp/kheaders" path --from ours.tar.xz >out 2>stderr || status=$?
+		as_user env -u HOME "$tmp/kheaders" path --from ours.tar.xz >out 2>stderr ||
+			status=$?
 		says 1 'neither XDG_CACHE_HOME nor HOME'
 	}
 	check "cache: a user's, without either" no_home
-	roots() { run path --from ours.tar.xz; [ "$status" = 0 ] && [ "$(dirname "$(dirname "$(cat out)")")" = "$1" ]; }
+	roots() { runs path --from ours.tar.xz && in_cache "$1"; }
 	check "cache: root's" roots "$tmp/var/kheaders"
 	chmod 755 var/kheaders
 	check "cache: root's, where that cannot be trusted" roots "$tmp/run/kheaders/cache"
@@ -279,11 +301,11 @@ if [ "$root" ]; then
 			says 1 'no space left for it: about 1 MB are needed' &&
 				[ "$(ls small)" = "$(printf 'fill\nlock')" ] || return 1
 			run extract small/x --from ours.tar.xz
-			says 1 'no space left' && [ "$(ls -A small)" = "$(printf 'fill\nlock')" ] || return 1
+			says 1 'no space left' &&
+				[ "$(ls -A small)" = "$(printf 'fill\nlock')" ] || return 1
 			rm small/fill
 			mount -o remount,size=4m small
-			run path --from ours.tar.xz --cache "$tmp/small"
-			[ "$status" = 0 ]
+			runs path --from ours.tar.xz --cache "$tmp/small"
 		}
 		check 'cache: no space' no_space
 		umount -l small	# which may still be written to disk

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh disable=SC2154,SC2034,SC2086,SC2015
-# Part of dev/test/kheaders: a running kernel that is made up, with a module that
-# is loaded as kheaders.d/kmod.c says.
+# Part of command.sh: a running kernel that is made up, with a module that is
+# loaded as kmod.c says.
 
 sysfs=$tmp/sys/kheaders.tar.xz
 export FAKE_KMOD="$tmp/kmod"
@@ -10,49 +10,46 @@ release=$(uname -r)
 
 # --- built in
 cp ours.tar.xz "$sysfs"
-running() { run path --cache "$tmp/r" && [ "$status" = 0 ] && [ ! -s stderr ] && diff -r ours "$(cat out)" >>stderr; }
+path() { run path --cache "$tmp/r"; }
+running() { path && [ "$status" = 0 ] && [ ! -s stderr ] && same_as ours; }
 check 'running kernel: path' running
-warm() { before=$(stat -c %i "$(cat out)"); running && [ "$(stat -c %i "$(cat out)")" = "$before" ]; }
-check 'running kernel: path, again' warm
-another_kernel() {
-	cp new.tar.xz sys/new
-	mv sys/new "$sysfs"
-	run path --cache "$tmp/r"
-	[ "$status" = 0 ] && diff -r new "$(cat out)" >>stderr
-}
-check 'running kernel: path, with another archive' another_kernel
+inode=$(stat -c %i "$(cat out)" || :)
+check 'running kernel: path, again' 'running && [ "$(stat -c %i "$(cat out)")" = "$inode" ]'
+cp new.tar.xz sys/new
+mv sys/new "$sysfs"
+check 'running kernel: path, with another archive' 'path && [ "$status" = 0 ] && same_as new'
 check 'running kernel: info' 'run info && grep -qx "kind: running kernel" out'
 if [ "$root" ]; then
-	user() { run_as_user path && [ "$status" = 0 ] && diff -r new "$(cat out)" >>stderr; }
-	check 'running kernel: path, as a user' user
+	check 'running kernel: path, as a user' '
+		run_as_user path && [ "$status" = 0 ] && same_as new'
 fi
 rm "$sysfs"
 
 # --- neither
-check 'no archive, no module' 'run path --cache "$tmp/r"; says 3 "\(CONFIG_IKHEADERS\|--from\)"'
-mkdir -p "modules/$release/build/include/generated"
-touch "modules/$release/build/include/generated/autoconf.h"
-package() {
-	run -v path
-	[ "$status" = 0 ] && [ "$(cat out)" = "$tmp/modules/$release/build" ] && grep -q 'no archive' stderr &&
-		run info && grep -qx 'kind: directory: no archive that could be read' out
-}
-check "a package's headers" package
+check 'no archive, no module' 'path; says 3 "\(CONFIG_IKHEADERS\|--from\)"'
+packaged=$tmp/modules/$release/build
+mkdir -p "$packaged/include/generated"
+touch "$packaged/include/generated/autoconf.h"
+check "a package's headers" '
+	runs -v path && prints "$packaged" && grep -q "no archive" stderr &&
+	run info && grep -qx "kind: directory: no archive that could be read" out'
 package_exec() {
 	run exec -- sh -c 'echo "$KDIR ${BCC_KERNEL_SOURCE-none}"'
-	[ "$(cat out)" = "$tmp/modules/$release/build none" ]
+	prints "$packaged none"
 }
 check "exec with a package's headers" package_exec
-check "extract does not take a package's headers" 'run extract x2; says 3 "the headers are in"'
+check "extract does not take a package's headers" '
+	run extract x2; says 3 "the headers are in"'
 mv modules/"$release" package
 
 # --- a module
 touch kmod/kheaders.ko
 cp ours.tar.xz kmod/archive
-log() { [ "$(tr '\n' ' ' <kmod/log)" = "$1" ] && [ ! -e "$sysfs" ] && [ ! -e run/kheaders/loaded ]; }
+unloaded() { [ ! -e "$sysfs" ] && [ ! -e run/kheaders/loaded ]; }
+log() { [ "$(tr '\n' ' ' <kmod/log)" = "$1" ] && unloaded; }
 fresh() { rm -rf r kmod/log "$sysfs"; }
 if [ ! "$root" ]; then
-	check 'module: not for ordinary users' 'run path --cache "$tmp/r"; says 1 "as root: kheaders path"'
+	check 'module: not for ordinary users' 'path; says 1 "as root: kheaders path"'
 	rm kmod/kheaders.ko
 	return 0
 fi
@@ -63,40 +60,31 @@ changed_module() { touch kmod/kheaders.ko; running && log 'inserted removed inse
 check 'module: loaded if its file has changed' changed_module
 stays() { fresh; cp ours.tar.xz "$sysfs"; running && [ ! -e kmod/log ] && [ -e "$sysfs" ]; }
 check 'module: stays if it was loaded before' stays
-info() { fresh; run info; grep -qx 'kind: module, loaded to read it' out && log 'inserted removed '; }
-check 'module: info' info
-damaged() { fresh; cp hostile-archive kmod/archive; run path --cache "$tmp/r"; [ "$status" = 4 ] && log 'inserted removed '; }
+check 'module: info' '
+	fresh; run info; grep -qx "kind: module, loaded to read it" out && log "inserted removed "'
 head -c 500 ours.tar.xz >hostile-archive
-check 'module: removed if its archive is damaged' damaged
+cp hostile-archive kmod/archive
+check 'module: removed if its archive is damaged' '
+	fresh; path; [ "$status" = 4 ] && log "inserted removed "'
 cp ours.tar.xz kmod/archive
 for fail in '1:not permitted' '8:Exec format error' '12:Cannot allocate'; do
-	fails() { fresh; echo "${fail%%:*}" >kmod/fail; run path --cache "$tmp/r"; rm kmod/fail; says 1 "${fail#*:}" && [ ! -e run/kheaders/loaded ]; }
-	check "module: cannot be loaded: ${fail#*:}" fails
+	check "module: cannot be loaded: ${fail#*:}" 'fresh; echo "${fail%%:*}" >kmod/fail
+		path; rm kmod/fail; says 1 "${fail#*:}" && unloaded'
 done
-install_command() { fresh; touch kmod/install; run path --cache "$tmp/r"; rm kmod/install; says 1 'modprobe.d has a command' && [ ! -e kmod/log ]; }
-check 'module: modprobe.d says otherwise' install_command
-ordinary() { fresh; rm -rf home/.cache; run_as_user path; says 1 'as root: kheaders path' && [ ! -e kmod/log ]; }
-check 'module: not for ordinary users' ordinary
-unseen() { fresh; touch kmod/unseen; run path --cache "$tmp/r"; rm kmod/unseen; says 1 'mount sysfs' && log 'inserted removed '; }
-check 'module: removed if /sys is not mounted' unseen
+check 'module: modprobe.d says otherwise' 'fresh; touch kmod/install
+	path; rm kmod/install; says 1 "modprobe.d has a command" && [ ! -e kmod/log ]'
+check 'module: not for ordinary users' 'fresh; rm -rf home/.cache
+	run_as_user path; says 1 "as root: kheaders path" && [ ! -e kmod/log ]'
+check 'module: removed if /sys is not mounted' 'fresh; touch kmod/unseen
+	path; rm kmod/unseen; says 1 "mount sysfs" && log "inserted removed "'
 mv package modules/"$release"
-no_right() {
-	echo 1 >kmod/fail
-	run path --cache "$tmp/r"
-	rm kmod/fail
-	says 0 'not permitted' && [ "$(cat out)" = "$tmp/modules/$release/build" ]
-}
-check "module: root without the right to load it gets a package's headers" no_right
-ordinary_package() { run_as_user path; [ "$status" = 0 ] && [ "$(cat out)" = "$tmp/modules/$release/build" ]; }
-check "module: ... who get a package's headers" ordinary_package
+check "module: root without the right to load it gets a package's headers" '
+	echo 1 >kmod/fail; path; rm kmod/fail; says 0 "not permitted" && prints "$packaged"'
+check "module: ... who get a package's headers" '
+	run_as_user path; [ "$status" = 0 ] && prints "$packaged"'
 mv modules/"$release" package
-cached_for_user() {
-	cp ours.tar.xz "$sysfs"
-	run_as_user path
-	rm "$sysfs"
-	[ "$status" = 0 ]
-}
-check 'module: a user, while it is loaded' cached_for_user
+check 'module: a user, while it is loaded' '
+	cp ours.tar.xz "$sysfs"; run_as_user path; rm "$sysfs"; [ "$status" = 0 ]'
 
 # While a run reads the fifo that is the archive now, it has the module loaded.
 # What happens is told by another fifo, 7.
@@ -190,9 +178,9 @@ one_of_two() {
 	other=$!
 	kill -KILL "$pid"
 	exec 9>&-
-	[ "$(event)" = removed ] && [ "$(event)" = inserted ] && [ "$(event)" = removed ] || return 1
+	for what in removed inserted removed; do [ "$(event)" = $what ] || return 1; done
 	wait "$pid" || :
-	wait $other && diff -r ours "$(cat out)" >>stderr && log 'inserted removed inserted removed '
+	wait $other && same_as ours && log 'inserted removed inserted removed '
 }
 check 'module: two at once, of which one is killed' one_of_two
 other_reader() {	# ours without the right to load modules
@@ -222,7 +210,7 @@ locked_out() {	# whoever may read a file can lock it for himself alone
 	as_user flock -x run/kheaders/readers sh -c 'echo $$; exec sleep 60' >locked &
 	until [ -s locked ]; do sleep 0.1; done
 	as="timeout -s KILL 30"
-	run path --cache "$tmp/r"
+	path
 	as=
 	kill "$(cat locked)" && wait
 	[ "$status" = 0 ]
@@ -247,30 +235,36 @@ mkdir -p mnt
 run mount mnt --from ours.tar.xz
 if [ "$status" = 0 ]; then
 	check 'mount: all is there' diff -r ours mnt
-	read_only() { ! touch mnt/a 2>/dev/null && [ "$(grep " $tmp/mnt " /proc/self/mountinfo | grep -c 'nosuid,nodev,noexec.* - tmpfs kheaders ro,')" = 1 ]; }
+	read_only() {
+		! touch mnt/a 2>/dev/null &&
+		[ "$(grep -c " $tmp/mnt .*nosuid,nodev,noexec.* - tmpfs kheaders ro," \
+			/proc/self/mountinfo)" = 1 ]
+	}
 	check 'mount: read-only, without programs to run' read_only
-	check 'umount' 'run umount mnt && [ "$status" = 0 ] && [ ! "$(ls mnt)" ]'
-	with_exec() { run mount --exec mnt --from ours.tar.xz && mnt/script >>stderr; [ "$status" = 0 ]; }
-	check 'mount --exec' with_exec
+	check 'umount' 'runs umount mnt && [ ! "$(ls mnt)" ]'
+	check 'mount --exec' 'runs mount --exec mnt --from ours.tar.xz && mnt/script'
 	busy() { (cd mnt && run umount . && cd "$tmp" && says 1 'somebody works in there'); }
 	check 'umount: while somebody works in there' busy
 	run umount mnt
-	hostile_mount() { run mount mnt --from hostile-archive; [ "$status" = 4 ] && [ ! "$(ls mnt)" ] && ! grep -q " $tmp/mnt " /proc/self/mountinfo; }
-	check 'mount: nothing of a damaged archive' hostile_mount
+	check 'mount: nothing of a damaged archive' '
+		run mount mnt --from hostile-archive; [ "$status" = 4 ] && [ ! "$(ls mnt)" ] &&
+		! grep -q " $tmp/mnt " /proc/self/mountinfo'
 	mount -t tmpfs tmpfs mnt
 	check 'umount: what is not ours' 'run umount mnt; says 1 "not mounted by kheaders"'
 	umount mnt
 else
 	skip 'mount' "$(cat stderr)"
 fi
-not_mounted() { run umount mnt; says 1 'not mounted by kheaders' && run mount nowhere --from ours.tar.xz && says 1 'No such file'; }
-check 'mount and umount: directories that are not there, or not mounted' not_mounted
-user_mount() { run_as_user mount mnt --from ours.tar.xz; says 1 'as root: kheaders mount'; }
-check 'mount: not for ordinary users' user_mount
+check 'mount and umount: directories that are not there, or not mounted' '
+	run umount mnt; says 1 "not mounted by kheaders" &&
+	run mount nowhere --from ours.tar.xz && says 1 "No such file"'
+check 'mount: not for ordinary users' '
+	run_as_user mount mnt --from ours.tar.xz; says 1 "as root: kheaders mount"'
 private_mount() {	# RUNNER
-	$1 exec --mount --from ours.tar.xz -- sh -c 'cmp ours/compile_flags.txt "$KDIR/compile_flags.txt" && id -u && ! touch "$KDIR/a" 2>/dev/null'
+	$1 exec --mount --from ours.tar.xz -- sh -c 'id -u && ! touch "$KDIR/a" 2>/dev/null &&
+		cmp ours/compile_flags.txt "$KDIR/compile_flags.txt"'
 	[ "$status" = 0 ] || return 1
-	[ "$(cat out)" = "$2" ] && ! grep -q kheaders /proc/self/mountinfo
+	prints "$2" && ! grep -q kheaders /proc/self/mountinfo
 }
 check 'exec --mount' private_mount run 0
 run_as_user exec --mount --from ours.tar.xz -- true
