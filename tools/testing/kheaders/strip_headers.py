@@ -24,7 +24,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from tap import done_testing, result, skip              # noqa: E402
+from tap import done_testing, needs, result, skip       # noqa: E402
 
 STRIP_HEADERS = os.path.join(os.path.dirname(os.path.realpath(__file__)),
                              '../../../scripts/strip_headers.c')
@@ -411,9 +411,7 @@ def main():
     parser.add_argument('--seconds', type=float, default=5)
     parser.add_argument('--seed', type=int, default=1)
     args = parser.parse_args()
-    for tool in CC, 'tar':
-        if not shutil.which(tool):
-            sys.exit('strip_headers.py: not found: %s: on Debian, apt-get install %s' % (tool, tool))
+    needs(CC, 'tar')
     with tempfile.TemporaryDirectory() as tmp:
         prog = build(tmp)
         test_cases(prog)
