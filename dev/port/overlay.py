@@ -11,8 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 OWN = re.compile(r'\.|(dev|build)/|(README\.md|CHANGELOG\.md|Makefile|COPYING)$')
 UTF8 = {'encoding': 'utf-8', 'errors': 'surrogateescape', 'newline': ''}
 
-# Without an owner the file is written as a new one.
-File = namedtuple('File', 'text mode owner', defaults=(None,))
+File = namedtuple('File', 'text run')   # as git sees it: what is in it, and the run bit
 
 
 class Refusal(Exception):
@@ -30,75 +29,55 @@ def read(path):
     if os.path.islink(path) or not os.path.isfile(path):
         refuse(path, 'not a regular file', 'put a regular file there')
     with open(path, **UTF8) as f:
-        st = os.fstat(f.fileno())
-        return File(f.read(), st.st_mode & 0o777,
-                    (st.st_uid, st.st_gid))
+        return File(f.read(), bool(os.fstat(f.fileno()).st_mode & 0o100))
 
 
-def same(a, b):
-    """Whether two files are one to git: text and run bit."""
-    return (a and (a.text, a.mode & 0o100)) == (b and (b.text, b.mode & 0o100))
+def write(path, f):
+    """Make f the file at path; None removes it."""
+    if os.path.lexists(path):
+        os.unlink(path)
+    if f:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o777 if f.run else 0o666)
+        with open(fd, 'w', **UTF8) as out:
+            out.write(f.text)
 
 
-def git(cwd, *args, env=None, ok=False):
-    """Output of git in the repository whose top is cwd; None if it may fail and does."""
-    env = dict(env or os.environ)
-    for name in 'GIT_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE', 'GIT_PREFIX':
-        env.pop(name, None)
-    env['GIT_CEILING_DIRECTORIES'] = os.path.dirname(os.path.realpath(cwd))
-    try:
-        r = subprocess.run(('git', '-C', cwd) + args, capture_output=True, env=env,
-                           encoding='utf-8', errors='surrogateescape', check=False)
-    except FileNotFoundError:
-        refuse('git', 'not found', 'install it, on Debian: apt-get install git')
-    if r.returncode and not ok:
-        refuse('git %s in %s' % (args[0], cwd), r.stderr.strip().replace('\n', ' '),
-               'see to it there')
-    return None if r.returncode else r.stdout
+def git(cwd, *args, ok=False, user=False, **more):
+    """Output of git in cwd, where it sees no repository around it, and its user's
+    configuration only if told to; with ok, None if it fails."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith('GIT_') or
+           user and k.startswith(('GIT_CONFIG', 'GIT_COMMITTER_'))}
+    if not user:
+        env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM='1', GIT_ATTR_NOSYSTEM='1')
+        args = ('-c', 'core.attributesFile=' + os.devnull, '-c', 'safe.directory=' + cwd, *args)
+    env.update(GIT_CEILING_DIRECTORIES=os.path.dirname(os.path.realpath(cwd)), LC_ALL='C', **more)
+    r = subprocess.run(('git', '-C', cwd) + args, capture_output=True, env=env,
+                       encoding='utf-8', errors='surrogateescape', check=False)
+    if r.returncode > ('--no-index' in args):   # 1 says there that files differ
+        if not ok:
+            refuse('git in ' + cwd, r.stderr.strip().replace('\n', ' '), 'see to it there')
+        return None
+    return r.stdout
 
 
 def overlay():
     """path -> File of everything that belongs into a kernel tree."""
     if os.path.exists(os.path.join(ROOT, '.git')):
-        paths = git(ROOT, '-c', 'safe.directory=' + ROOT, 'ls-files', '-z').split('\0')
+        paths = git(ROOT, 'ls-files', '-z').split('\0')
     else:
         paths = [os.path.relpath(os.path.join(d, f), ROOT)
                  for d, _, files in os.walk(ROOT) for f in files]
-    files = {p: read(os.path.join(ROOT, p)) for p in sorted(set(paths))
-             if p and not OWN.match(p)}
-    return {p: f for p, f in files.items() if f}
-
-
-def fragment(path, text):
-    """A fragment without its SPDX line and the blank lines around it."""
-    first, _, rest = text.partition('\n')
-    if 'SPDX-License-Identifier' not in first:
-        refuse(path, 'the first line of this fragment is not its SPDX line', 'add that')
-    return rest.strip('\n') + '\n'
+    return {p: read(os.path.join(ROOT, p)) for p in sorted(set(paths))
+            if p and not OWN.match(p) and os.path.lexists(os.path.join(ROOT, p))}
 
 
 def resolve(path, text, have):
-    """Decide the conditionals on KHEADERS_HAVE_ symbols, keep all others."""
-    out, stack = [], []         # of the open conditionals: (ours, keeps its lines)
-    for n, line in enumerate(text.splitlines(True), 1):
-        word = re.match(r'\s*#\s*(ifdef|ifndef|if|elif|else|endif)\b\s*(\w*)', line)
-        word = word and word.groups()
-        ours = bool(stack) and stack[-1][0]
-        if word and word[0].startswith('if'):
-            mine = word[0] != 'if' and word[1].startswith('KHEADERS_HAVE_')
-            stack.append((mine, not mine or have(path, word[1]) == (word[0] == 'ifdef')))
-            ours = mine
-        elif word and word[0] == 'endif' and stack:
-            stack.pop()
-        elif word and ours and word[0] == 'else':
-            stack[-1] = (True, not stack[-1][1])
-        if word and ours and word[0] != 'elif':
-            continue
-        if all(keeps for _, keeps in stack):
-            if word and ours or 'KHEADERS_HAVE_' in line:
-                refuse('%s:%d' % (path, n), 'not an #ifdef, #ifndef, #else or #endif',
-                       'use these alone with KHEADERS_HAVE_ symbols')
-            out.append(line)
-    if stack:
-        refuse(path, 'a conditional has no #endif', 'add it')
-    return ''.join(out)
+    """Decide the conditionals on KHEADERS_HAVE_ symbols."""
+    lines = r'((?:(?!#\s*(?:if|el|endif)).*\n)*)'
+    text = re.sub(r'^#ifdef (KHEADERS_HAVE_\w+)\n%s(?:#else\n%s)?#endif\n' % (lines, lines),
+                  lambda m: m[2] if have(path, m[1]) else m[3] or '', text, flags=re.M)
+    if 'KHEADERS_HAVE_' in text:
+        refuse(path, 'KHEADERS_HAVE_ in something other than #ifdef, #else, #endif',
+               'use it in these alone, and no conditional between them')
+    return text
