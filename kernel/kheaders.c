@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/sysfs.h>
 
+#ifdef KHEADERS_WITH_EXTMOD
 #ifdef CONFIG_IKHEADERS_EXTMOD
 /*
  * Defined in kheaders_data.c, of which modpost knows nothing. With __weak, clang
@@ -19,6 +20,9 @@
  */
 asm(".weak kernel_headers_data\n\t"
 	".weak kernel_headers_data_end");
+#else
+#include "kheaders_data.c"
+#endif
 #else
 #include "kheaders_data.c"
 #endif
@@ -46,8 +50,10 @@ static int __init kheaders_init(void)
 {
 	kheaders_attr.private = kernel_headers_data;
 	kheaders_attr.size = kernel_headers_data_end - kernel_headers_data;
+#ifdef KHEADERS_WITH_EXTMOD
 	if (IS_ENABLED(CONFIG_IKHEADERS_EXTMOD) && !kheaders_attr.size)
 		return -ENODATA;	/* kheaders_data.o was not linked in */
+#endif
 	return sysfs_create_bin_file(kernel_kobj, &kheaders_attr);
 }
 module_init(kheaders_init);

@@ -2,9 +2,12 @@
 /*
  * The archive that kernel/kheaders.c makes readable
  *
- * kheaders.c includes this. With CONFIG_IKHEADERS_EXTMOD, where the archive has to
- * wait for the versions of all symbols, it is an object of its own, which comes in
- * with the last link: scripts/Makefile.kheaders.
+ * kheaders.c includes this.
+#ifdef KHEADERS_WITH_EXTMOD
+ * With CONFIG_IKHEADERS_EXTMOD, where the archive has to wait for the versions of
+ * all symbols, it is an object of its own, which comes in with the last link:
+ * scripts/Makefile.kheaders.
+#endif
  */
 
 #include <linux/stringify.h>

@@ -4,12 +4,17 @@
 # Make the archive of kernel headers that CONFIG_IKHEADERS builds in. What did this
 # before, since Linux 5.2, was written by Joel Fernandes.
 #
-# usage: gen_kheaders.sh names [--modules] FLAG...
-#        gen_kheaders.sh manifest NAMES BLOCKS MANIFEST [PROGRAM...]
+# usage: gen_kheaders.sh names FLAG...
+#        gen_kheaders.sh manifest NAMES BLOCKS MANIFEST
 #        gen_kheaders.sh block LIST OUT.xz
-#        gen_kheaders.sh tail LIST OUT.xz [SYMVERS]
+#        gen_kheaders.sh tail LIST OUT.xz
 #        gen_kheaders.sh join ARCHIVE PIECE.xz...
 #
+#ifdef KHEADERS_WITH_EXTMOD
+# For building modules, names --modules FLAG..., then programs behind MANIFEST, and
+# behind the tail's OUT.xz the Module.symvers of modpost.
+#
+#endif
 # The way of a header into the archive, in the steps of kernel/Makefile:
 #
 #   names     what files, flags and time there are; each build asks
@@ -17,8 +22,7 @@
 #   block     the files of one, without comments, as a piece of a tar, in xz.
 #             What was compressed before is not compressed again.
 #   tail      the last piece: what the archive says of itself, and its end.
-#             LIST is any other piece's, for the time. With SYMVERS, from
-#             modpost, modules can be built from the archive
+#             LIST is any other piece's, for the time
 #   join      the pieces to one xz stream; and its size and digest to a header
 #             beside it, the digest to tell compiler caches what .incbin hides
 #
@@ -109,6 +113,7 @@ compress()
 	echo "$from" >"$1.from"
 }
 
+#ifdef KHEADERS_WITH_EXTMOD
 # symbols_of SYMVERS: whose symbols are in it. A lone "make kernel/kheaders.ko"
 # writes Module.symvers, too; but what a directory lists that each whole build enters
 # is then not in modules.order.
@@ -126,23 +131,28 @@ symbols_of()
 	echo all
 }
 
-# describe [SYMBOLS]: what the archive says of itself
+#endif
+# describe: what the archive says of itself
 describe()
 {
 	read -r release <include/config/kernel.release
 	echo "release: $release"
 	echo "architecture: $SRCARCH"
 	sed -n 's/"$//; s/^CONFIG_CC_VERSION_TEXT="*/compiler: /p' include/config/auto.conf
-	[ "${1-}" ] || { echo 'profile: headers'; return; }
-	echo 'profile: modules'
-	echo "symbols: $1"
-	if grep -q '^CONFIG_MODVERSIONS=y' include/config/auto.conf; then
-		echo 'symbol-versions: yes'
-	else
-		echo 'symbol-versions: no'
+#ifdef KHEADERS_WITH_EXTMOD
+	if [ $# -gt 0 ]; then	# whose SYMBOLS it has
+		echo 'profile: modules'
+		echo "symbols: $1"
+		versions=no
+		! grep -q '^CONFIG_MODVERSIONS=y' include/config/auto.conf || versions=yes
+		echo "symbol-versions: $versions"
+		return
 	fi
+#endif
+	echo 'profile: headers'
 }
 
+#ifdef KHEADERS_WITH_EXTMOD
 # list_symbols SYMVERS SYMBOLS MADE: what has to be there for a module to be linked
 list_symbols()
 {
@@ -157,6 +167,7 @@ list_symbols()
 	done
 }
 
+#endif
 step=${1-}
 [ $# = 0 ] || shift
 case $step:$# in
@@ -183,12 +194,16 @@ block:2)
 tail:[23])
 	begin "$2"
 	made=${1%/*}/made
-	[ ! "${3-}" ] || symbols=$(symbols_of "$3")
-	describe ${3:+"$symbols"} >"$made/kheaders_info.txt"
-	{
-		[ ! "${3-}" ] || list_symbols "$3" "$symbols" "$made"
-		echo 'made kheaders_info.txt'
-	} >"$tmp.xz"
+	describe >"$made/kheaders_info.txt"
+	: >"$tmp.xz"
+#ifdef KHEADERS_WITH_EXTMOD
+	if [ $# -gt 2 ]; then
+		symbols=$(symbols_of "$3")
+		describe "$symbols" >"$made/kheaders_info.txt"
+		list_symbols "$3" "$symbols" "$made" >"$tmp.xz"
+	fi
+#endif
+	echo 'made kheaders_info.txt' >>"$tmp.xz"
 	make_tar "$1" <"$tmp.xz"
 	dd if=/dev/zero bs=512 count=2 2>/dev/null >>"$tmp" || fail "dd failed: is the disk full?"
 	compress "$2"

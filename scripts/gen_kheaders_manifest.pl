@@ -6,8 +6,11 @@
 #
 # usage: gen_kheaders_manifest.pl NAMES BLOCKS DIR [PROGRAM...]
 #
-# NAMES comes from gen_kheaders_names.pl. PROGRAM... are those of the objtree that
-# a build of modules runs. Into DIR go
+# NAMES comes from gen_kheaders_names.pl.
+#ifdef KHEADERS_WITH_EXTMOD
+# PROGRAM... are those of the objtree that a build of modules runs.
+#endif
+# Into DIR go
 #
 #	made/...	what is made here rather than read from a tree:
 #			compile_flags.txt and what it names, programs without
@@ -26,7 +29,10 @@
 use strict;
 use warnings;
 
-my ($names, $blocks, $dir, @programs) = @ARGV;
+my ($names, $blocks, $dir) = splice @ARGV, 0, 3;
+#ifdef KHEADERS_WITH_EXTMOD
+my @programs = @ARGV;
+#endif
 my $srctree = $ENV{srctree} // '.';
 
 my ($mtime, @flags, @defines, @include_path);
@@ -141,11 +147,7 @@ sub slurp
 	return readline($file) // '';
 }
 
-sub configuration
-{
-	return -e 'include/config/auto.conf' ? slurp('include/config/auto.conf') : '';
-}
-
+#ifdef KHEADERS_WITH_EXTMOD
 # Whether the machine that builds this kernel can run what it is built of: the
 # heads of programs for both, e_ident and e_machine, are the same.
 sub is_native
@@ -195,6 +197,7 @@ sub make_programs
 	}
 }
 
+#endif
 # Has these files read, for their size and what they include: a list of
 # [header, name with its quotes].
 sub scan
@@ -298,16 +301,21 @@ sub prerequisite
 
 read_names();
 make_compile_flags();
-# Only Linux before 6.4 has it. It lists what symbols are used in this build and
-# changes while that goes on; headers want it to be there.
+#ifdef KHEADERS_HAVE_AUTOKSYMS
+# It lists what symbols are used in this build and changes while that goes on;
+# headers want it to be there.
 make_file('include/generated/autoksyms.h', "/* changes while a kernel is built */\n")
-	if grep { /^CONFIG_TRIM_UNUSED_KSYMS=y$/ } split /\n/, configuration();
+	if -e 'include/config/auto.conf' &&
+		slurp('include/config/auto.conf') =~ /^CONFIG_TRIM_UNUSED_KSYMS=y$/m;
+#endif
+#ifdef KHEADERS_WITH_EXTMOD
 if (@programs) {
 	make_file('.config', slurp($ENV{KCONFIG_CONFIG} || '.config'));
 	make_file('scripts/module.lds', slurp("$dir/module.lds"));
 	make_file('GNUmakefile', slurp("$srctree/scripts/gen_kheaders_programs.mk"));
 	make_programs();
 }
+#endif
 take_included();
 
 my @lists = assign();

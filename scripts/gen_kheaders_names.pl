@@ -5,10 +5,12 @@
 # there, the flags and the time of this build. Nothing is read but directories,
 # as this runs in every build.
 #
-# usage: gen_kheaders_names.pl [--modules] FLAG...
+# usage: gen_kheaders_names.pl FLAG...
+#ifdef KHEADERS_WITH_EXTMOD
+#        gen_kheaders_names.pl --modules FLAG...	for building modules, too
+#endif
 #
-# With --modules it is for building external modules, too. FLAG... are the
-# compiler's flags of this build. The directories searched are include/,
+# FLAG... are the compiler's flags of this build. The directories searched are include/,
 # arch/$SRCARCH/include/ and each other one of the trees that a flag puts into the
 # include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP come from kbuild, the
 # current directory is the objtree.
@@ -24,8 +26,10 @@
 #	obj PATH	a header of the build; wins over one of the source tree
 #	src? PATH
 #	obj? PATH	a file that is a header if another one includes it
+#ifdef KHEADERS_WITH_EXTMOD
 #	src= PATH
 #	obj= PATH	a file for building modules, not to be changed
+#endif
 #	link PATH -> TARGET
 #			a symbolic link among them, and where all links on the
 #			way end: noted so that a link pointed elsewhere is seen
@@ -63,11 +67,14 @@ my $no_header = qr{
 }x;
 
 # A build writes these anew each time, or with the name of its user and host.
-my %volatile = map { ("include/generated/$_" => 1) }
-	qw(autoksyms.h compile.h utsversion.h);
+my %volatile = map { ("include/generated/$_" => 1) } qw(compile.h utsversion.h);
 
 # What kbuild keeps here is not for C files.
-my $pruned = qr{^include/(?:config|ksym)$|^arch/[^/]+/boot$};
+my $pruned = qr{^include/config$|^arch/[^/]+/boot$};
+#ifdef KHEADERS_HAVE_AUTOKSYMS
+$pruned = qr{$pruned|^include/ksym$};
+$volatile{'include/generated/autoksyms.h'} = 1;
+#endif
 
 # Names that make cannot handle.
 my $unmakeable = qr{[[:cntrl:];|%]|\\(?:[][ #:*?]|$)};
@@ -303,6 +310,7 @@ sub search
 	}
 }
 
+#ifdef KHEADERS_WITH_EXTMOD
 # What make M= reads beside headers: makefiles and what they include and run, the
 # configuration, the linker's script. Of scripts/ nothing is below the first level
 # but programs, which the manifest's step gets.
@@ -351,6 +359,7 @@ sub randomized
 	return grep { /^CONFIG_RANDSTRUCT=y$/ } <$conf>;
 }
 
+#endif
 sub note_link
 {
 	my ($root, $path) = @_;
@@ -359,7 +368,9 @@ sub note_link
 	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
 }
 
+#ifdef KHEADERS_WITH_EXTMOD
 my $for_modules = @ARGV && $ARGV[0] eq '--modules' && shift;
+#endif
 my ($flags, $include_path) = read_flags(@ARGV);
 
 # A directory inside another one is searched with that.
@@ -380,7 +391,9 @@ for my $path (@included) {
 fail("$srctree: no headers found: is this a kernel tree?")
 	unless grep { !/\?/ } values %origin;
 
+#ifdef KHEADERS_WITH_EXTMOD
 list_for_modules() if $for_modules;
+#endif
 print 'mtime ', mtime(), "\n";
 print "warning $_\n" for sort @warnings;
 for my $flag (@$flags) {

@@ -2,29 +2,34 @@
 """The overlay as a series of patches for one tree, made in a repository of its own.
 
 dev/port/series/ has a letter for each patch, in order: its subject, the paths
-it takes, its text. The first is the cover letter. One without paths ends in a
-patch of stock's files, which is left out where it does not apply: what it mends is
-not there. The lines of our MAINTAINERS entry come with the files that they name.
+it takes, its text. The first is the cover letter, with who gets copies. Some end in
+a patch of stock's files, and are left out where that does not apply: what it mends
+is not there. Lines within #ifdef KHEADERS_WITH_X come with the letter that has
+"With: KHEADERS_WITH_X", those of our MAINTAINERS entry with the files that they name.
 """
 
 import glob
 import os
 import re
 import tempfile
+from collections import namedtuple
 from fnmatch import fnmatch
 
 from overlay import File, HERE, ROOT, git, read, refuse, write
 from table import lines
 
-MADE_BY = 'This series was made by dev/port for'
+FOR = 'The series is for Linux'
+
+Letter = namedtuple('Letter', 'subject paths part copies body patch')
 
 
 def letters():
     for name in sorted(glob.glob(os.path.join(HERE, 'series', '*.txt'))):
         head, _, body = read(name).text.partition('\n\n')
-        field = dict(re.findall(r'^(Subject|Paths):\s+(.*(?:\n[ \t].*)*)', head, re.M))
+        field = dict(re.findall(r'^(\w+):\s+(.*(?:\n[ \t].*)*)', head, re.M))
         body, _, patch = body.partition('\n---\n')
-        yield field['Subject'], field.get('Paths', '').split(), body.strip('\n') + '\n', patch
+        yield Letter(field['Subject'], field.get('Paths', '').split(), field.get('With'),
+                     re.split(r'\n\s*', field.get('Cc', '')), body.strip('\n') + '\n', patch)
 
 
 def signer(where):
@@ -51,11 +56,14 @@ def write_series(tree, out):
     cover = os.path.join(out, '0000-cover-letter.patch')
     if os.path.lexists(out) and not (os.path.isdir(out) and all(
             re.match(r'\d{4}-.*\.patch$', f) for f in os.listdir(out)) and (
-                not os.listdir(out) or MADE_BY in (read(cover) or ('',))[0])):
+                not os.listdir(out) or FOR in (read(cover) or ('',))[0])):
         refuse(out, 'something other than an earlier series', 'give an empty or a new directory')
-    todo = {p: (old, new) for p, (old, new) in tree.plan().items() if old != new}
-    if not todo:
+    cover_letter, *patches = letters()
+    final = [p for p, (old, new) in tree.plan().items() if old != new]
+    if not final:
         refuse(tree.dir, 'has the series already', 'give a tree without it')
+    parts = [x.part for x in patches if x.part]
+    todo = {p: c for p, c in tree.plan(without=parts).items() if p in final}
     name, mail = signer(tree.dir if os.path.lexists(tree.path('.git')) else ROOT)
     date = os.environ.get('SOURCE_DATE_EPOCH') or git(
         ROOT, 'log', '-1', '--format=%ct', '--', '.', ':!dev', ok=True) or '0'
@@ -75,28 +83,33 @@ def write_series(tree, out):
             git(repo, 'commit', '-q', '-m', message, **who)
 
         commit({p: old for p, (old, _) in todo.items()}, 'base')
-        (title, _, story, _), *patches = letters()
         entry, done = todo.pop('MAINTAINERS', None), []
         ours = lines('MAINTAINERS', tree.overlay['MAINTAINERS'].text)
-        for subject, paths, body, patch in patches:
-            files = {p: todo.pop(p)[1] for p in list(todo)
-                     if any(fnmatch(p, w + '*' if w.endswith('/') else w) for w in paths)}
-            done += [p for p in files if files[p]]
-            if patch:
-                write(os.path.join(tmp, 'patch'), File(patch, False))
-                patch = git(repo, 'apply', os.path.join(tmp, 'patch'), ok=True) is not None
-            if not files and not patch:
+        for letter in patches:
+            if letter.patch:
+                write(os.path.join(tmp, 'patch'), File(letter.patch, False))
+                if git(repo, 'apply', os.path.join(tmp, 'patch'), ok=True) is None:
+                    continue
+            if letter.part:
+                parts.remove(letter.part)
+                plan = tree.plan(without=parts)
+                todo = {p: plan[p] for p in set(todo) | {p for p in done if p in plan}}
+            files = {p: todo.pop(p)[1] for p in list(todo) if p in done or
+                     any(fnmatch(p, w + '*' if w.endswith('/') else w) for w in letter.paths)}
+            if not files and not letter.patch:
                 continue
+            done += [p for p in files if files[p] and p not in done]
             if entry and files:
                 files['MAINTAINERS'] = entry_for(done, entry[1], ours)
-            commit(files, '%s\n\n%s\nSigned-off-by: %s <%s>\n' % (subject, body, name, mail))
+            commit(files, '%s\n\n%s\nSigned-off-by: %s <%s>\n'
+                   % (letter.subject, letter.body, name, mail))
         if todo:
             refuse(min(todo), 'in no patch of the series', 'name it in dev/port/series')
         git(repo, 'config', 'branch.series.description', '%s\n\n%s\n%s Linux %s.'
-            % (title, story, MADE_BY, tree.version))
+            % (cover_letter.subject, cover_letter.body, FOR, tree.version))
         git(repo, 'format-patch', '-q', '--cover-letter', '--cover-from-description=subject',
             '--zero-commit', '--full-index', '--no-renames', '--no-signature', '-o', new,
-            ':/^base', **who)
+            *('--cc=' + x for x in cover_letter.copies), ':/^base', **who)
         names = sorted(os.listdir(new))
         if os.path.isdir(out):
             os.rename(out, os.path.join(tmp, 'old'))

@@ -73,11 +73,23 @@ def overlay():
 
 
 def resolve(path, text, have):
-    """Decide the conditionals on KHEADERS_HAVE_ symbols."""
-    lines = r'((?:(?!#\s*(?:if|el|endif)).*\n)*)'
-    text = re.sub(r'^#ifdef (KHEADERS_HAVE_\w+)\n%s(?:#else\n%s)?#endif\n' % (lines, lines),
-                  lambda m: m[2] if have(path, m[1]) else m[3] or '', text, flags=re.M)
-    if 'KHEADERS_HAVE_' in text:
-        refuse(path, 'KHEADERS_HAVE_ in something other than #ifdef, #else, #endif',
-               'use it in these alone, and no conditional between them')
+    """Decide the conditionals on KHEADERS_HAVE_ and KHEADERS_WITH_ symbols, and keep the
+    others. In a script they are comments."""
+    out, stack = [], []         # of each open conditional: [ours, keeps its lines]
+    for line in text.splitlines(True):
+        word = re.match(r'#(if|else|elif|endif)', line)
+        symbol = re.match(r'#ifdef (KHEADERS_(?:HAVE|WITH)_\w+)\n', line)
+        if word and word[1] == 'if':
+            stack.append([bool(symbol), not symbol or have(path, symbol[1])])
+        ours = word and stack and stack[-1][0]
+        if ours and word[1] == 'else':
+            stack[-1][1] = not stack[-1][1]
+        elif word and word[1] == 'endif' and stack:
+            stack.pop()
+        if not ours and all(keeps for _, keeps in stack):
+            out.append(line)
+    text = ''.join(out)
+    if stack or re.search('KHEADERS_(HAVE|WITH)_', text):
+        refuse(path, 'a conditional on KHEADERS_HAVE_ or KHEADERS_WITH_ that is none of '
+               '#ifdef, #else, #endif', 'write it so')
     return text

@@ -83,6 +83,8 @@ PROBES = {
     # sysfs reads memory by itself: 6.10
     'KHEADERS_HAVE_BIN_ATTR_SIMPLE_RO': (
         'include/linux/sysfs.h', r'^#define __BIN_ATTR_SIMPLE_RO\('),
+    # a list of the symbols in use is made while modules are: until 6.4
+    'KHEADERS_HAVE_AUTOKSYMS': ('Makefile', r'^autoksyms_recursive:'),
     # vmlinux is linked under another name and stripped then: 6.17
     'KHEADERS_HAVE_VMLINUX_UNSTRIPPED': (
         'scripts/Makefile.vmlinux', r'^vmlinux\.unstripped: '),

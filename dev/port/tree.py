@@ -102,6 +102,8 @@ class Tree:
     # --- what it becomes ---
 
     def have(self, path, symbol):
+        if symbol.startswith('KHEADERS_WITH_'):     # comes in with a patch of the series
+            return symbol not in self.without_parts
         if symbol not in PROBES:
             refuse(path, 'unknown symbol ' + symbol, 'give it a row in dev/port/table.py')
         name, regex = PROBES[symbol]
@@ -119,8 +121,9 @@ class Tree:
         self.check_edits(path, at, stock, old.text)
         return old._replace(text=old.text[:at] + ours + old.text[at + len(stock):])
 
-    def plan(self):
-        """path -> (File without us, File with the overlay)."""
+    def plan(self, without=()):
+        """path -> (File without us, File with the overlay, or with parts of it)."""
+        self.without_parts = without
         changes = {p: (self.without(p), None) for p in STOCK}
         for path, f in self.overlay.items():
             f, old = f._replace(text=resolve(path, f.text, self.have)), self.without(path)
