@@ -168,7 +168,7 @@ wrong_version() {
 		dmesg | tail -n 5 | grep 'disagrees about version of symbol kfree'
 	status=$?
 	cp "$build/Module.symvers" headers
-	return $status
+	return "$status"
 }
 if configured MODVERSIONS; then
 	check "a module with a wrong version is refused" wrong_version
