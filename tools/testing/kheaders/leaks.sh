@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# usage: dev/vm/leaks [clear]
-# In a guest: prints what kmemleak takes for lost memory since the last "clear",
+# usage: leaks.sh [clear]
+# Prints what kmemleak takes for lost memory since the last "clear",
 # and fails if there is any. Exits with 4 where the kernel has no kmemleak.
 kmemleak=/sys/kernel/debug/kmemleak
 [ -e $kmemleak ] || exit 4

@@ -1,6 +1,6 @@
 #!/usr/bin/awk -f
 # SPDX-License-Identifier: GPL-2.0-only
-# usage: dev/ktap LOG
+# usage: ktap.awk LOG
 # Prints the results of KUnit suites in a kernel's log as flat TAP: a test for
 # each case, or for each parameter of a case, what a failed one had to say
 # behind it; and whether the suites came to their end, and the kernel complained
