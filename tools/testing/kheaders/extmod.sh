@@ -234,6 +234,8 @@ unpack_foreign() {
 really_foreign() { unpack_foreign /sys/kernel/kheaders.tar.xz; }
 # As if the kernel were built on another machine: what scripts/mod/empty.o is made for.
 foreign() {
+	set -- scripts/basic/fixdep scripts/mod/modpost
+	! configured MODVERSIONS || set -- "$@" scripts/genksyms/genksyms
 	(
 		cd "$build" && printf '\377' |
 			dd of=scripts/mod/empty.o bs=1 seek=18 conv=notrunc 2>/dev/null
@@ -241,8 +243,7 @@ foreign() {
 		gen() { sh "$tree/scripts/gen_kheaders.sh" "$@"; }
 		mkdir /run/pieces
 		cp kernel/kheaders_data/module.lds /run/pieces
-		gen manifest kernel/kheaders_data/names 1 /run/pieces/manifest \
-			scripts/basic/fixdep scripts/mod/modpost scripts/genksyms/genksyms &&
+		gen manifest kernel/kheaders_data/names 1 /run/pieces/manifest "$@" &&
 			gen block /run/pieces/1.list /run/pieces/1.xz &&
 			gen tail /run/pieces/1.list /run/pieces/tail.xz Module.symvers &&
 			gen join /run/foreign.tar.xz /run/pieces/1.xz /run/pieces/tail.xz
