@@ -43,10 +43,14 @@ def signer(where):
     return who.groups()
 
 
-def entry_for(paths, new, ours):
-    """MAINTAINERS with those lines of our entry that name one of paths."""
+def entry_for(paths, new, ours, maintainer):
+    """MAINTAINERS with who sends the series, and those lines of our entry that name
+    one of paths; None if none does."""
     named = [x for x in ours.splitlines(True) if not x.startswith('F:') or any(
         p.startswith(x[3:-1]) if x.endswith('/\n') else fnmatch(p, x[3:-1]) for p in paths)]
+    if not any(x.startswith('F:') for x in named):
+        return None
+    named.insert(1, 'M:\t%s <%s>\n' % maintainer)
     return new._replace(text=new.text.replace(ours, ''.join(named)))
 
 
@@ -99,8 +103,9 @@ def write_series(tree, out):
             if not files and not letter.patch:
                 continue
             done += [p for p in files if files[p] and p not in done]
-            if entry and files:
-                files['MAINTAINERS'] = entry_for(done, entry[1], ours)
+            named = entry and files and entry_for(done, entry[1], ours, (name, mail))
+            if named:
+                files['MAINTAINERS'] = named
             commit(files, '%s\n\n%s\nSigned-off-by: %s <%s>\n'
                    % (letter.subject, letter.body, name, mail))
         if todo:

@@ -111,8 +111,12 @@ class Tree:
 
     def insert(self, path, ours, old):
         """The file with our lines."""
-        if path not in self.base and old and '\n' + ours in '\n' + old.text:
-            return old                          # the series is in the tree
+        if path not in self.base and old:
+            text = old.text
+            if path == 'MAINTAINERS':           # the series names who sent it
+                text = re.sub(r'^M:.*\n', '', text, flags=re.M)
+            if '\n' + ours in '\n' + text:
+                return old                      # the series is in the tree
         try:
             at, stock = place(path, old.text if old else '', ours)
         except LookupError as e:
