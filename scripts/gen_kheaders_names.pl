@@ -10,9 +10,9 @@
 #        gen_kheaders_names.pl --modules FLAG...	for building modules, too
 #endif
 #
-# FLAG... are the compiler's flags of this build. The directories searched are include/,
-# arch/$SRCARCH/include/ and each other one of the trees that a flag puts into the
-# include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP come from kbuild, the
+# FLAG... are the compiler's flags of this build. The directories searched are
+# include/, arch/$SRCARCH/include/ and each other one of the trees that a flag puts
+# into the include path; $srctree, $SRCARCH and $KBUILD_BUILD_TIMESTAMP come from kbuild, the
 # current directory is the objtree.
 #
 # A line of the output is one of

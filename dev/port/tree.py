@@ -102,8 +102,6 @@ class Tree:
     # --- what it becomes ---
 
     def have(self, path, symbol):
-        if symbol.startswith('KHEADERS_WITH_'):     # comes in with a patch of the series
-            return symbol not in self.without_parts
         if symbol not in PROBES:
             refuse(path, 'unknown symbol ' + symbol, 'give it a row in dev/port/table.py')
         name, regex = PROBES[symbol]
@@ -127,10 +125,14 @@ class Tree:
 
     def plan(self, without=()):
         """path -> (File without us, File with the overlay, or with parts of it)."""
-        self.without_parts = without
+        def have(path, symbol):
+            if symbol.startswith('KHEADERS_WITH_'):     # comes with a patch of the series
+                return symbol not in without
+            return self.have(path, symbol)
+
         changes = {p: (self.without(p), None) for p in STOCK}
         for path, f in self.overlay.items():
-            f, old = f._replace(text=resolve(path, f.text, self.have)), self.without(path)
+            f, old = f._replace(text=resolve(path, f.text, have)), self.without(path)
             if path in FRAGMENTS:
                 f = self.insert(path, lines(path, f.text), old)
             changes[path] = old, f

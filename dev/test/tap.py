@@ -1,1 +1,0 @@
-../../tools/testing/kheaders/tap.py
