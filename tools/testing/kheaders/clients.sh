@@ -100,8 +100,8 @@ reports() {	# PATTERN EVENT COMMAND...
 }
 
 # What a client complains of, without what differs from run to run.
-complaints() {	# REPORT
-	grep -iE 'error|fail|cannot|invalid' "$1" |
+complaints() {
+	grep -iE 'error|fail|cannot|invalid' report |
 		sed 's/.*error: /error: /; s/[0-9]//g; s:/[^ ]*/::g' | sort -u
 }
 
@@ -131,7 +131,7 @@ run() {	# NAME PATTERN EVENT COMMAND...: succeeds if it reports with the archive
 		echo "# $name with $headers: $(($(date +%s) - start)) s"
 		[ $reported -eq 0 ] || tail -n 10 report | sed 's/^/#   /'
 		cp report "report.$headers"
-		complaints report >"complaints.$headers"
+		complaints >"complaints.$headers"
 	done
 	show=report.archive
 	case $working in
@@ -156,7 +156,6 @@ under_kheaders() {	# PATTERN EVENT COMMAND [OPTION]...
 	name="${command##*/} under kheaders exec, without tar, xz, modprobe and room in /tmp"
 	shift 3
 	reports "$pattern" "$event" alone $TMPDIR/kheaders exec -- "$command" "$@"
-	reported=$?
 	check "$name" 'cat report; [ $reported -eq 0 ]'
 }
 
@@ -217,12 +216,11 @@ bcc() {	# TOOL PATTERN EVENT [OPTION]...
 	shift 3
 	run "$tool" "$pattern" "$event" "$tool-bpfcc" "$@"
 	status=$?
-	for headers in archive tree stock; do
-		case $working in
-		*$headers*) ;;
-		*) bcc_works=$(echo "$bcc_works" | sed "s/ *$headers//; s/^ //") ;;
-		esac
+	all=
+	for headers in $bcc_works; do
+		case $working in *$headers*) all="$all $headers" ;; esac
 	done
+	bcc_works=$all
 	return $status
 }
 working=$bcc_works
@@ -235,7 +233,7 @@ bcc capable 'chown .*CAP_CHOWN' change_owner
 if [ ! "${ONLY-}" ]; then
 	conclude bcc "$bcc_works" python3 -c 'import bcc; print(bcc.__version__)'
 	case $bcc_works in
-	archive*) check "bcc unpacked the archive by itself" \
+	*archive*) check "bcc unpacked the archive by itself" \
 			[ -f "kheaders-$(uname -r)/include/linux/kconfig.h" ] ;;
 	esac
 	check "bcc leaves no module behind" [ ! -e /sys/kernel/kheaders.tar.xz ]
@@ -355,15 +353,11 @@ cat >task.c <<-'EOF'
 		return current->pid + skb_headlen(buffer);
 	}
 EOF
-# It reads the archive's own file, in the directory above.
 clangd_checks() {
-	case $HEADERS in
-	*/archive) editor=$HEADERS/editor ;;
-	*) editor=$HEADERS.editor ;;
-	esac
-	mkdir -p "$editor" && cp task.c "$editor" || exit
-	[ "${editor##*.}" != editor ] || absolute_flags >"$editor/compile_flags.txt"
-	cd "$editor" && clangd --check=task.c >said 2>&1
+	mkdir -p "$HEADERS/editor" && cp task.c "$HEADERS/editor" && cd "$HEADERS/editor" || exit
+	# The archive has its own, in the directory above.
+	[ -f ../compile_flags.txt ] || absolute_flags >compile_flags.txt
+	clangd --check=task.c >said 2>&1
 	status=$?
 	cat said
 	# Of what it finds in headers it says so, and ends well.
