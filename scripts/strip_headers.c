@@ -2,19 +2,17 @@
 /*
  * Take comments and superfluous blanks out of C headers.
  *
- * usage: strip_headers < HEADER
- *        strip_headers --tar SECONDS MADE SRCTREE < LIST
+ * usage: strip_headers --tar SECONDS MADE SRCTREE < LIST
  *        strip_headers --scan MADE SRCTREE < LIST
  *
- * The first writes the stripped header to standard output. LIST has a line
- * "TREE PATH" for each file: TREE is src for a header in SRCTREE, obj for one in
- * the current directory, with a = behind it a file there that is no header; made
- * for a file in the directory MADE, and dir for a directory of that name in the
- * archive. --tar writes these, headers stripped, as members of an archive in the
- * ustar format of POSIX, modified at SECONDS, without the zeros that end an
- * archive; what starts as a script or program does can be executed. --scan prints
- * for each file its line with what it takes in the archive, in bytes, and a line
- * for each header name in it:
+ * LIST has a line "TREE PATH" for each file: TREE is src for a header in SRCTREE,
+ * obj for one in the current directory, with a = behind it a file there that is no
+ * header; made for a file in the directory MADE, and dir for a directory of that
+ * name in the archive. --tar writes these, headers stripped, as members of an
+ * archive in the ustar format of POSIX, modified at SECONDS, without the zeros that
+ * end an archive; what starts as a script or program does can be executed. --scan
+ * prints for each file its line with what it takes in the archive, in bytes, and a
+ * line for each header name in it:
  *
  *	file 1536 src include/linux/a.h
  *	include <linux/b.h>
@@ -51,6 +49,27 @@
 
 #define TAR_BLOCK	512	/* all in an archive comes in these */
 
+static void die(const char *what, const char *why)
+{
+	fprintf(stderr, "strip_headers: %s: %s\n", what, why);
+	exit(1);
+}
+
+struct buffer {
+	char *data;
+	size_t room;
+};
+
+static void make_room(struct buffer *buffer, size_t room)
+{
+	if (room <= buffer->room)
+		return;
+	buffer->data = realloc(buffer->data, room);
+	if (!buffer->data)
+		die("memory", strerror(errno));
+	buffer->room = room;
+}
+
 struct lexer {
 	const char *p;		/* next byte to look at */
 	const char *end;
@@ -61,10 +80,8 @@ struct lexer {
 	bool blank;		/* blanks or a comment since the last token */
 	bool spliced;		/* nothing since a line continuation */
 	bool open;		/* the line has output, tokens or continuations */
-	bool tokens;		/* the line has tokens */
+	size_t tokens;		/* so many has the line */
 	bool directive;		/* the line's first token is # */
-	bool first_name;	/* # was the last token */
-	bool keep_comments;	/* up to the end of the line */
 	unsigned int header_names;	/* so many of the next tokens may be one */
 };
 
@@ -163,43 +180,28 @@ static const char *end_of_literal(const struct lexer *lx, const char *p,
 	return p;
 }
 
-/*
- * R"x(...)x": nothing inside means anything before the same x is back. NULL if
- * that is no such string.
- */
-static const char *end_of_raw_string(const struct lexer *lx, const char *p)
+static bool is_one_of(const char *name, size_t len, const char * const *names)
 {
-	char closing[18] = ")";		/* the standard allows 16 for x */
-	const char *paren = memchr(p, '(', lx->end - p);
-	const char *found;
-
-	if (!paren || paren - p > 16)
-		return NULL;
-	memcpy(closing + 1, p, paren - p);
-	closing[1 + paren - p] = '"';
-	found = memmem(paren, lx->end - paren, closing, paren - p + 2);
-
-	return found ? found + (paren - p + 2) : lx->end;
+	while (*names && (len != strlen(*names) || memcmp(name, *names, len)))
+		names++;
+	return *names;
 }
 
 /* Is the quote that comes next the start of a raw string? */
 static bool after_raw_prefix(const struct lexer *lx)
 {
-	static const char * const prefixes[] = { "R", "LR", "uR", "UR", "u8R" };
-	size_t len = 0, i;
+	static const char * const prefixes[] = { "R", "LR", "uR", "UR", "u8R", NULL };
+	const char *name = lx->out;
 
-	if (lx->blank || lx->spliced)
-		return false;
-	while (len < (size_t)(lx->out - lx->start) && is_ident(lx->out[-1 - len]))
-		len++;
-	for (i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
-		if (len == strlen(prefixes[i]) &&
-		    !memcmp(lx->out - len, prefixes[i], len))
-			return true;
-	return false;
+	while (name > lx->start && is_ident(name[-1]))
+		name--;
+	return !lx->blank && !lx->spliced && is_one_of(name, lx->out - name, prefixes);
 }
 
-/* A byte of input makes at most two of output: see room_for(). */
+/*
+ * A byte of input makes at most two of output: a lone CR may become CR LF, and a
+ * backslash, blanks and CR, a blank, a backslash and LF.
+ */
 static void put(struct lexer *lx, const char *text, size_t len)
 {
 	if (len > (size_t)(lx->limit - lx->out))
@@ -210,14 +212,15 @@ static void put(struct lexer *lx, const char *text, size_t len)
 
 /*
  * Does the token that comes next need a blank before it? At the start of a line
- * only #: to traditional and to preprocessed C, an indented # is no directive.
+ * only # and %:, the same: to traditional and to preprocessed C, an indented one
+ * begins no directive.
  */
 static bool needs_blank(const struct lexer *lx)
 {
 	if (!lx->blank)
 		return false;
 	if (!lx->open)
-		return *lx->p == '#';
+		return *lx->p == '#' || *lx->p == '%';
 	return !(lx->spliced && lx->out - lx->start > 2 && lx->out[-3] == ' ');
 }
 
@@ -233,13 +236,18 @@ static void emit(struct lexer *lx, const char *end)
 	lx->open = true;
 }
 
-/* Counts down to where no header name can be any more. */
+/*
+ * Prints a header name, for gen_kheaders_manifest.pl, and counts down to where there
+ * can be none any more.
+ */
 static void emit_token(struct lexer *lx, const char *end)
 {
+	if (lx->report && lx->header_names && (*lx->p == '<' || *lx->p == '"') &&
+	    !memchr(lx->p, '\n', end - lx->p))
+		printf("include %.*s\n", (int)(end - lx->p), lx->p);
 	if (lx->header_names && lx->header_names != ALL)
 		lx->header_names = *lx->p == '(' ? lx->header_names - 1 : 0;
-	lx->tokens = true;
-	lx->first_name = false;
+	lx->tokens++;
 	emit(lx, end);
 }
 
@@ -261,45 +269,26 @@ static void emit_newline(struct lexer *lx)
 		put(lx, "\r", 1);
 	if (lx->open)
 		put(lx, "\n", 1);
-	lx->p = after_newline(lx, lx->p);
-	lx->blank = false;
-	lx->spliced = false;
-	lx->open = false;
-	lx->tokens = false;
-	lx->directive = false;
-	lx->first_name = false;
-	lx->keep_comments = false;
-	lx->header_names = 0;
-}
-
-/*
- * Without the comment behind it, a lone backslash could come to stand at the
- * end of a line and continue that.
- */
-static bool after_backslash(const struct lexer *lx)
-{
-	return lx->out > lx->start && lx->out[-1] == '\\';
+	*lx = (struct lexer) {
+		.p = after_newline(lx, lx->p), .end = lx->end, .start = lx->start,
+		.out = lx->out, .limit = lx->limit, .report = lx->report,
+	};
 }
 
 static void lex_comment(struct lexer *lx, const char *end)
 {
-	if (lx->keep_comments || after_backslash(lx) ||
-	    memmem(lx->p, end - lx->p, SPDX_TAG, strlen(SPDX_TAG))) {
+	/*
+	 * Without the comment behind it, a lone backslash could come to stand at the
+	 * end of a line and continue that.
+	 */
+	bool backslash = lx->out > lx->start && lx->out[-1] == '\\';
+
+	if (backslash || memmem(lx->p, end - lx->p, SPDX_TAG, strlen(SPDX_TAG))) {
 		emit(lx, end);
 	} else {
 		lx->blank = true;
 		lx->p = end;
 	}
-}
-
-static void lex_backslash(struct lexer *lx)
-{
-	const char *next = continuation(lx, lx->p);
-
-	if (next)
-		emit_continuation(lx, next);
-	else
-		emit_token(lx, lx->p + 1);
 }
 
 static void lex_slash(struct lexer *lx)
@@ -320,55 +309,28 @@ static void lex_slash(struct lexer *lx)
 	}
 }
 
-/* For gen_kheaders_manifest.pl: an #include has the name from @start to @end. */
-static void report_name(const struct lexer *lx, const char *start, const char *end)
-{
-	if (lx->report && !memchr(start, '\n', end - start))
-		printf("include %.*s\n", (int)(end - start), start);
-}
-
 /*
- * R"x(...)x" is one token to C, but not to the assembler's preprocessor. Where
- * they disagree about its end, nothing that follows is touched.
+ * R"x(...)x" is one token to C, but not to the assembler's preprocessor: what
+ * follows its start is not touched.
  */
 static void lex_quote(struct lexer *lx)
 {
 	const char *end = end_of_literal(lx, lx->p + 1, *lx->p, !lx->header_names);
 
-	if (lx->header_names)
-		report_name(lx, lx->p, end);
-	if (*lx->p == '"' && after_raw_prefix(lx)) {
-		const char *raw_end = end_of_raw_string(lx, lx->p + 1);
-
-		if (raw_end && raw_end != end)
-			end = lx->end;
-	}
-	emit_token(lx, end);
+	emit_token(lx, *lx->p == '"' && after_raw_prefix(lx) ? lx->end : end);
 }
 
 static void lex_less(struct lexer *lx)
 {
 	const char *end = lx->p + 1;
 
+	/* Taking a comment of several lines out could bring a missing > here. */
 	if (lx->header_names) {
-		const char *close = end_of_literal(lx, end, '>', false);
-
-		/* Taking a comment of several lines out could bring the > here. */
-		if (close[-1] == '>') {
-			end = close;
-			report_name(lx, lx->p, end);
-		} else {
-			lx->keep_comments = true;
-		}
+		end = end_of_literal(lx, end, '>', false);
+		if (end[-1] != '>')
+			end = lx->end;
 	}
 	emit_token(lx, end);
-}
-
-static bool is_one_of(const char *name, size_t len, const char * const *names)
-{
-	while (*names && (len != strlen(*names) || memcmp(name, *names, len)))
-		names++;
-	return *names;
 }
 
 /* In a directive: find out whether a header name may follow. */
@@ -380,7 +342,7 @@ static void lex_ident(struct lexer *lx)
 	static const char * const operators[] = {
 		"__has_include", "__has_include_next", "__has_embed", NULL
 	};
-	bool first_name = lx->first_name;
+	bool first_name = lx->tokens == 1;
 	const char *name = lx->p;
 	const char *end = name;
 
@@ -407,36 +369,35 @@ static void lex_others(struct lexer *lx)
 /* A # or what stands for it. */
 static void lex_hash(struct lexer *lx, const char *end)
 {
-	bool first = !lx->tokens;
-
-	emit_token(lx, end);
-	if (first) {
+	if (!lx->tokens)
 		lx->directive = true;
-		lx->first_name = true;
-	}
+	emit_token(lx, end);
 }
 
-/* Returns the length of what it leaves in @out, which has @room. */
-static size_t strip(const char *text, size_t len, char *out, size_t room,
-		    bool report)
+/* Returns the length of what it leaves in @out. */
+static size_t strip(const char *text, size_t len, struct buffer *out, bool report)
 {
-	struct lexer lx = {
-		.p = text, .end = text + len, .start = out, .out = out,
-		.limit = out + room, .report = report,
-	};
+	struct lexer lx = { .p = text, .end = text + len, .report = report };
+
+	make_room(out, 2 * len);	/* see put() */
+	lx.start = out->data;
+	lx.out = lx.start;
+	lx.limit = lx.out + out->room;
 
 	/* A byte order mark is no token. */
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		emit(&lx, text + 3);
 
 	while (lx.p < lx.end) {
-		if (is_newline(*lx.p)) {
+		const char *spliced = continuation(&lx, lx.p);
+
+		if (spliced) {
+			emit_continuation(&lx, spliced);
+		} else if (is_newline(*lx.p)) {
 			emit_newline(&lx);
 		} else if (is_blank(*lx.p)) {
 			lx.blank = true;
 			lx.p++;
-		} else if (*lx.p == '\\') {
-			lex_backslash(&lx);
 		} else if (*lx.p == '/') {
 			lex_slash(&lx);
 		} else if (*lx.p == '"' || *lx.p == '\'') {
@@ -453,13 +414,7 @@ static size_t strip(const char *text, size_t len, char *out, size_t room,
 			lex_others(&lx);
 		}
 	}
-	return lx.out - out;
-}
-
-static void die(const char *what, const char *why)
-{
-	fprintf(stderr, "strip_headers: %s: %s\n", what, why);
-	exit(1);
+	return lx.out - lx.start;
 }
 
 static void write_out(const void *data, size_t len)
@@ -468,58 +423,10 @@ static void write_out(const void *data, size_t len)
 		die("writing", strerror(errno));
 }
 
-static void write_zeros(size_t len)
-{
-	static const char zeros[TAR_BLOCK];
-
-	write_out(zeros, len);
-}
-
 /* What is missing to whole blocks. */
 static size_t padding(size_t len)
 {
 	return -len % TAR_BLOCK;
-}
-
-struct buffer {
-	char *data;
-	size_t room;
-};
-
-static void make_room(struct buffer *buffer, size_t room)
-{
-	if (room <= buffer->room)
-		return;
-	buffer->data = realloc(buffer->data, room);
-	if (!buffer->data)
-		die("memory", strerror(errno));
-	buffer->room = room;
-}
-
-/*
- * Stripped text can be longer than the original: a lone CR may become CR LF, and
- * a backslash, blanks and CR, a blank, a backslash and LF.
- */
-static size_t room_for(size_t len)
-{
-	return 2 * len;
-}
-
-/* Reads all of @fd, which messages call @path, and returns the length. */
-static size_t read_all(int fd, const char *path, struct buffer *text)
-{
-	size_t len = 0;
-	ssize_t got;
-
-	do {
-		make_room(text, len + 1 > text->room ? 2 * len + TAR_BLOCK : 0);
-		got = read(fd, text->data + len, text->room - len);
-		if (got < 0)
-			die(path, strerror(errno));
-		len += got;
-	} while (got);
-
-	return len;
 }
 
 /*
@@ -529,14 +436,20 @@ static size_t read_all(int fd, const char *path, struct buffer *text)
 static size_t read_file(int dir, const char *path, struct buffer *text)
 {
 	struct stat before, after;
-	size_t len;
+	size_t len = 0;
+	ssize_t got;
 	int fd;
 
 	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &before))
 		die(path, strerror(errno));
 	make_room(text, before.st_size + 1);
-	len = read_all(fd, path, text);
+	do {
+		got = read(fd, text->data + len, before.st_size + 1 - len);
+		if (got < 0)
+			die(path, strerror(errno));
+		len += got;
+	} while (got);
 	if (fstat(fd, &after))
 		die(path, strerror(errno));
 	close(fd);
@@ -569,32 +482,22 @@ struct tar_head {
 	char pad[12];
 };
 
-static unsigned int tar_checksum(const struct tar_head *head)
-{
-	const unsigned char *byte = (const unsigned char *)head;
-	unsigned int sum = 0;
-	size_t i;
-
-	for (i = 0; i < sizeof(*head); i++)
-		sum += byte[i];
-	return sum;
-}
-
 /* A name that is too long for one field is cut at a slash into two. */
 static void write_head(const char *path, size_t size, unsigned long mtime,
 		       bool executable)
 {
 	bool is_dir = path[strlen(path) - 1] == '/';
 	struct tar_head head = {
-		.uid = "0000000", .gid = "0000000", .checksum = "       ",
-		.magic = "ustar", .version = "00", .major = "0000000",
-		.minor = "0000000",
+		.uid = "0000000", .gid = "0000000", .magic = "ustar",
+		.version = "00", .major = "0000000", .minor = "0000000",
 	};
+	const unsigned char *byte = (const unsigned char *)&head;
 	const char *name = path;
+	unsigned int sum = 0;
+	size_t i;
 
 	if (strlen(path) > sizeof(head.name)) {
-		name = path + strlen(path) - sizeof(head.name) - 1;
-		name = strchr(name, '/');
+		name = strchr(path + strlen(path) - sizeof(head.name) - 1, '/');
 		if (!name || !name[1] || (size_t)(name - path) > sizeof(head.prefix))
 			die(path, "name too long for a tar archive");
 		memcpy(head.prefix, path, name - path);
@@ -607,39 +510,33 @@ static void write_head(const char *path, size_t size, unsigned long mtime,
 	snprintf(head.mtime, sizeof(head.mtime), "%011lo", mtime);
 	head.type = is_dir ? '5' : '0';
 	/* For its own sum the field counts as blanks. */
-	head.checksum[sizeof(head.checksum) - 1] = ' ';
-	snprintf(head.checksum, sizeof(head.checksum) - 1, "%06o",
-		 tar_checksum(&head));
+	memset(head.checksum, ' ', sizeof(head.checksum));
+	for (i = 0; i < sizeof(head); i++)
+		sum += byte[i];
+	snprintf(head.checksum, sizeof(head.checksum) - 1, "%06o", sum);
 	write_out(&head, sizeof(head));
 }
 
-struct trees {
-	int src, obj, made;
+struct tree {
+	const char *name;	/* in LIST */
+	int dir;
+	bool headers;		/* to be stripped */
 };
 
 /* Cuts @line at the blank into tree and path. */
-static int tree_of(const struct trees *trees, char *line, const char **path,
-		   bool *header)
+static const struct tree *tree_of(const struct tree *tree, char *line, const char **path)
 {
 	char *blank = strchr(line, ' ');
-	size_t len;
 
-	if (!blank || blank == line)
+	if (!blank)
 		die(line, "not a line \"TREE PATH\"");
 	*blank = '\0';
 	*path = blank + 1;
-	len = blank - line;
-	*header = strcmp(line, "made") && line[len - 1] != '=';
-	if (line[len - 1] == '=')
-		len--;
-	if (len == 3 && !memcmp(line, "src", len))
-		return trees->src;
-	if (len == 3 && !memcmp(line, "obj", len))
-		return trees->obj;
-	if (!strcmp(line, "made"))
-		return trees->made;
-	die(line, "no such tree");
-	return -1;
+	while (tree->name && strcmp(line, tree->name))
+		tree++;
+	if (!tree->name)
+		die(line, "no such tree");
+	return tree;
 }
 
 static bool is_executable(const char *text, size_t len)
@@ -648,15 +545,15 @@ static bool is_executable(const char *text, size_t len)
 	       (len > 4 && !memcmp(text, "\177ELF", 4));
 }
 
-static void strip_list(const struct trees *trees, bool scan, unsigned long mtime)
+static void strip_list(const struct tree *trees, bool scan, unsigned long mtime)
 {
+	static const char zeros[TAR_BLOCK];
 	struct buffer text = { NULL }, out = { NULL };
 	size_t room = 0, len;
+	const struct tree *tree;
 	const char *path;
 	char *line = NULL;
-	bool header;
 	ssize_t got;
-	int dir;
 
 	while ((got = getline(&line, &room, stdin)) > 0) {
 		if (line[got - 1] == '\n')
@@ -665,36 +562,23 @@ static void strip_list(const struct trees *trees, bool scan, unsigned long mtime
 			write_head(line + 4, 0, mtime, false);
 			continue;
 		}
-		dir = tree_of(trees, line, &path, &header);
-		len = read_file(dir, path, &text);
-		if (header) {
-			make_room(&out, room_for(len));
-			len = strip(text.data, len, out.data, out.room, scan);
-		}
+		tree = tree_of(trees, line, &path);
+		len = read_file(tree->dir, path, &text);
+		if (tree->headers)
+			len = strip(text.data, len, &out, scan);
 		if (scan) {
 			printf("file %zu %s %s\n",
 			       len + padding(len) + TAR_BLOCK, line, path);
 			continue;
 		}
 		write_head(path, len, mtime,
-			   !header && is_executable(text.data, len));
-		write_out(header ? out.data : text.data, len);
-		write_zeros(padding(len));
+			   !tree->headers && is_executable(text.data, len));
+		write_out(tree->headers ? out.data : text.data, len);
+		write_out(zeros, padding(len));
 	}
 	if (ferror(stdin))
 		die("reading", strerror(errno));
 	free(line);
-	free(text.data);
-	free(out.data);
-}
-
-static void strip_stdin(void)
-{
-	struct buffer text = { NULL }, out = { NULL };
-	size_t len = read_all(STDIN_FILENO, "reading", &text);
-
-	make_room(&out, room_for(len));
-	write_out(out.data, strip(text.data, len, out.data, out.room, false));
 	free(text.data);
 	free(out.data);
 }
@@ -714,20 +598,17 @@ int main(int argc, char **argv)
 	bool scan = argc == 4 && !strcmp(argv[1], "--scan");
 
 	if (tar || scan) {
-		struct trees trees = {
-			.made = open_dir(argv[argc - 2]),
-			.src = open_dir(argv[argc - 1]),
-			.obj = open_dir("."),
+		int made = open_dir(argv[argc - 2]), src = open_dir(argv[argc - 1]);
+		const struct tree trees[] = {
+			{ "src", src, true }, { "src=", src, false },
+			{ "obj", AT_FDCWD, true }, { "obj=", AT_FDCWD, false },
+			{ "made", made, false }, { NULL, 0, false },
 		};
 
-		strip_list(&trees, scan, tar ? strtoul(argv[2], NULL, 10) : 0);
-	} else if (argc == 1) {
-		strip_stdin();
+		strip_list(trees, scan, tar ? strtoul(argv[2], NULL, 10) : 0);
 	} else {
-		fprintf(stderr, "usage: %s < HEADER\n"
-			"       %s --tar SECONDS MADE SRCTREE < LIST\n"
-			"       %s --scan MADE SRCTREE < LIST\n",
-			argv[0], argv[0], argv[0]);
+		fprintf(stderr, "usage: %s --tar SECONDS MADE SRCTREE < LIST\n"
+			"       %s --scan MADE SRCTREE < LIST\n", argv[0], argv[0]);
 		return 1;
 	}
 	if (fclose(stdout))
