@@ -14,12 +14,6 @@
 use strict;
 use warnings;
 
-use constant {
-	HEADER_MAGIC => "\xfd7zXZ\0",
-	FOOTER_MAGIC => 'YZ',
-	EDGE => 12,	# bytes of a header, and of a footer
-};
-
 sub fail
 {
 	die "gen_kheaders_join: @_\n";
@@ -41,70 +35,58 @@ sub crc32
 sub number
 {
 	my ($n) = @_;
-	my $bytes = '';
 
-	for (; $n > 127; $n >>= 7) {
-		$bytes .= chr($n & 127 | 128);
-	}
-	return $bytes . chr $n;
+	return $n < 128 ? chr $n : chr($n & 127 | 128) . number($n >> 7);
 }
 
-sub read_number
+# The numbers in $bytes, and 0 for each byte that pads them.
+sub numbers
 {
 	my ($bytes) = @_;
-	my ($n, $shift) = (0, 0);
+	my @numbers;
 
-	while ($$bytes =~ s/^(.)//s) {
-		$n |= (ord($1) & 127) << $shift;
-		return $n if ord $1 < 128;
-		$shift += 7;
+	while ($bytes =~ /([\x80-\xff]*[\0-\x7f])/g) {
+		my $n = 0;
+
+		$n = $n << 7 | $_ & 127 for reverse unpack 'C*', $1;
+		push @numbers, $n;
 	}
-	fail('an index ends too early');
+	return @numbers;
 }
 
-# Returns the flags of a stream, its blocks, and of each the two sizes.
+# Returns the flags of a stream, its blocks, and the two sizes of each.
 sub parse
 {
 	my ($path) = @_;
 
 	open my $file, '<:raw', $path or fail("$path: $!");
 	my $stream = do { local $/; readline $file } // '';
+	my ($flags, $blocks, $size) = $stream =~ /^\xfd7zXZ\0(..)....(.*)....(....)\1YZ\z/s
+		or fail("$path: not an xz file");
+	$size = 4 * unpack('V', $size) + 4;
+	my $index = $size > length $blocks ? '' : substr($blocks, -$size, $size, '');
+	$index =~ s/(....)\z//s && $1 eq crc32($index) or fail("$path: damaged");
 
-	length $stream >= 2 * EDGE && index($stream, HEADER_MAGIC) == 0 &&
-		substr($stream, -2) eq FOOTER_MAGIC or fail("$path: not an xz file");
-	my $flags = substr $stream, 6, 2;
-	my $index_size = (unpack('V', substr $stream, -8, 4) + 1) * 4;
-	$index_size + 2 * EDGE <= length $stream &&
-		substr($stream, 8, 4) eq crc32($flags) or fail("$path: damaged");
-	my $index = substr $stream, -EDGE - $index_size, $index_size;
-	substr($index, -4) eq crc32(substr $index, 0, -4) && $index =~ s/^\0//
-		or fail("$path: damaged");
-
-	my @sizes;
-	for (1 .. read_number(\$index)) {
-		push @sizes, [read_number(\$index), read_number(\$index)];
-	}
-	my $blocks = substr $stream, EDGE, -EDGE - $index_size;
+	my ($count, @sizes) = numbers(substr $index, 1);
+	$#sizes = 2 * $count - 1;
 	my $expected = 0;
-	$expected += $_->[0] + -$_->[0] % 4 for @sizes;
+	$expected += $sizes[2 * $_] + -$sizes[2 * $_] % 4 for 0 .. $count - 1;
 	$expected == length $blocks or fail("$path: not one stream");
 	return ($flags, $blocks, @sizes);
 }
 
-@ARGV or fail('no files');
 binmode STDOUT;
 my ($flags, @sizes);
 for my $path (@ARGV) {
 	my ($these, $blocks, @of_blocks) = parse($path);
 
-	print HEADER_MAGIC, $these, crc32($these) unless defined $flags;
-	$flags //= $these;
-	$these eq $flags or fail("$path: another integrity check than $ARGV[0]");
+	print "\xfd7zXZ\0", $these, crc32($these) unless defined $flags;
 	print $blocks;
+	$flags = $these;
 	push @sizes, @of_blocks;
 }
-my $index = join '', "\0", number(scalar @sizes), map { map { number($_) } @$_ } @sizes;
+my $index = join '', "\0", map { number($_) } @sizes / 2, @sizes;
 $index .= "\0" x (-length($index) % 4);
 my $end = pack('V', length($index) / 4) . $flags;
-print $index, crc32($index), crc32($end), $end, FOOTER_MAGIC;
+print $index, crc32($index), crc32($end), $end, 'YZ';
 close STDOUT or fail("writing: $!");
