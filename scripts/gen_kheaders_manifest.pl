@@ -65,24 +65,17 @@ sub read_names
 			print STDERR "gen_kheaders: warning: $1\n";
 		}
 	}
-	for my $i (0 .. $#flags) {
-		push @include_path, $1 if $flags[$i] =~ /^-I(.*)/;
-		push @include_path, $flags[$i + 1]
-			if $flags[$i] =~ /^-(?:isystem|idirafter|iquote)$/;
-	}
+	@include_path = map { /^-(?:I|isystem|idirafter|iquote)(.*)/ } @flags;
 }
 
-# Writes $text to $path, at once and only if that holds something else, after
-# which $before is called.
+# Writes $text to $path, at once and only if that holds something else; before,
+# what is @outdated then goes.
 sub update
 {
-	my ($path, $text, $before) = @_;
+	my ($path, $text, @outdated) = @_;
 
-	if (open my $old, '<:raw', $path) {
-		local $/;
-		return if (readline($old) // '') eq $text;
-	}
-	$before->() if $before;
+	return if -e $path && slurp($path) eq $text;
+	unlink @outdated;
 	(my $tmp = $path) =~ s{([^/]*)$}{.tmp_$1};
 	open my $new, '>:raw', $tmp or fail("$tmp: $!");
 	unless ((print $new $text) && close $new && rename $tmp, $path) {
@@ -101,7 +94,7 @@ sub make_file
 	for my $parent (parents("$dir/made/$path")) {
 		-d $parent || mkdir $parent or fail("$parent: $!");
 	}
-	update("$dir/made/$path", $text, sub { unlink glob "$dir/*.list" });
+	update("$dir/made/$path", $text, glob "$dir/*.list");
 	$origin{$path} = 'made';
 }
 
@@ -214,11 +207,10 @@ sub scan
 		if (s/^include //) {
 			push @names, $_;
 		} elsif (s/^file (\d+) \S+ //) {
-			$bytes{$_} = $1;
-			for my $name (@names) {
-				push @includes, [$_, $name];
-			}
-			@names = ();
+			my $path = $_;
+
+			$bytes{$path} = $1;
+			push @includes, map { [$path, $_] } splice @names;
 		}
 	}
 	close $scan or fail('a header could not be read: see above');
@@ -272,7 +264,8 @@ sub take_included
 sub assign
 {
 	my ($total, $done) = (0, 0);
-	my (@lists, %seen);
+	my @lists = map { [] } 1 .. $blocks;
+	my %seen;
 
 	$total += $bytes{$_} for keys %origin;
 	for my $path (map { tr{\001}{/}r } sort map { tr{/}{\001}r } keys %origin) {
@@ -284,16 +277,14 @@ sub assign
 		push @{$lists[$block]}, "$origin{$path} $path";
 		$done += $bytes{$path};
 	}
-	$#lists = $blocks - 1;
-	return map { $_ // [] } @lists;
+	return @lists;
 }
 
-# The line of a list as make has to read it; undef for one that is no file.
+# The line of a list as make has to read it; nothing for what is in no tree.
 sub prerequisite
 {
-	my ($tree, $path) = $_[0] =~ /^(\w+)=? (.*)/;
+	my ($tree, $path) = $_[0] =~ /^(src|obj)=? (.*)/ or return ();
 
-	return undef if $tree eq 'dir' || $tree eq 'made';
 	$path =~ s/[][ #:*?]/\\$&/g;
 	$path =~ s/\$/\$\$/g;
 	return $tree eq 'src' ? "\$(srctree)/$path" : $path;
@@ -305,8 +296,7 @@ make_compile_flags();
 # It lists what symbols are used in this build and changes while that goes on;
 # headers want it to be there.
 make_file('include/generated/autoksyms.h', "/* changes while a kernel is built */\n")
-	if -e 'include/config/auto.conf' &&
-		slurp('include/config/auto.conf') =~ /^CONFIG_TRIM_UNUSED_KSYMS=y$/m;
+	if slurp('include/config/auto.conf') =~ /^CONFIG_TRIM_UNUSED_KSYMS=y$/m;
 #endif
 #ifdef KHEADERS_WITH_EXTMOD
 if (@programs) {
@@ -325,7 +315,7 @@ for my $n (1 .. $blocks) {
 
 	update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @$list);
 	print "$_\n" for @$list;
-	$rules .= join(" \\\n ", "kheaders-$n :=", grep { defined } map { prerequisite($_) } @$list) .
+	$rules .= join(" \\\n ", "kheaders-$n :=", map { prerequisite($_) } @$list) .
 		"\n$dir/$n.headers: \$(kheaders-$n)\n\$(kheaders-$n):\n";
 }
 update("$dir/.manifest.d", $rules);

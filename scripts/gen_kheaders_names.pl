@@ -50,6 +50,9 @@ my $srcarch = $ENV{SRCARCH} // fail('SRCARCH is not set: this is run by kbuild')
 my $real_srctree = realpath($srctree);
 my $real_objtree = realpath('.');
 my $out_of_tree = $real_srctree ne $real_objtree;
+# One may be inside the other.
+my $trees = join '|', map { quotemeta }
+	sort { length $b <=> length $a } $srctree, $real_srctree, $real_objtree;
 
 my %origin;	# path => 'src' or 'obj', with a ? if it is none by its name
 my %target;	# path => where the symbolic link ends
@@ -167,13 +170,10 @@ sub mtime
 	my $text = $ENV{KBUILD_BUILD_TIMESTAMP} // '';
 	my $seconds = seconds($text);
 
-	return $seconds if defined $seconds;
-	if ($text =~ /\S/) {
-		(my $line = $text) =~ s/\s+/ /g;
-		push @warnings, "KBUILD_BUILD_TIMESTAMP='$line': not a date with year, month " .
-			'and day since 1970: files in the archive are dated 1980-01-01';
-	}
-	return DEFAULT_MTIME;
+	push @warnings, "KBUILD_BUILD_TIMESTAMP='$text': not a date with year, month and " .
+		'day since 1970: files in the archive are dated 1980-01-01'
+		if $text =~ /\S/ && !defined $seconds;
+	return $seconds // DEFAULT_MTIME;
 }
 
 # The path in the archive of a file or directory named to the compiler; undef
@@ -182,16 +182,8 @@ sub archive_path
 {
 	my ($named) = @_;
 	my $path = $named;
-	my $inside = $path !~ m{^/};
+	my $inside = $path =~ s{^(?:$trees)(?:/+|$)}{} || $path !~ m{^/};
 
-	# One tree may be inside the other.
-	for my $top (sort { length $b <=> length $a }
-		     $srctree, $real_srctree, $real_objtree) {
-		return undef if $path =~ m{^\Q$top\E/*$};
-		next unless $path =~ s{^\Q$top\E/+}{};
-		$inside = 1;
-		last;
-	}
 	1 while $path =~ s{(?:^|(?<=/))(?!\.\.?/)[^/]+/\.\./|(?:^|(?<=/))\./|(?<=/)/}{};
 	$path =~ s{/+$}{};
 	return undef if $path =~ m{^\.?$};
@@ -216,8 +208,7 @@ sub read_flags
 			$compilers_own = 1 if $kind eq 'isystem' && -e "$named/stdarg.h";
 			next unless defined $dir;
 			push @dirs, $dir;
-			push @lines, $kind eq 'I' ? "-I$dir" : ("-$kind", $dir)
-				unless $seen{"-$kind$dir"}++;
+			push @lines, "-$kind$dir" unless $seen{"-$kind$dir"}++;
 		} elsif ($flag =~ /^-(include|imacros)$/) {
 			my $path = archive_path(shift @_);
 			next unless defined $path;
@@ -277,20 +268,17 @@ sub search
 			fail("$path: $!");
 		}
 		my $is_link = -l _;
-		if ($is_link && !stat "$root/$path") {
-			fail("$path: dangling symbolic link to " . readlink "$root/$path")
-				if $name =~ $by_name;
-			push @warnings, "$path: left out: a dangling symbolic link" if $all;
-			next;
-		}
+		stat "$root/$path" if $is_link;
 		if (-d _) {
 			next if $path =~ $pruned;
 			# Stale leftovers must not stand in for what this build generates.
 			next if $origin eq 'src' && $path =~ m{include/generated$};
 			search($root, $origin, $top, $path, @parents);
 		} elsif (!-f _) {
-			fail("$path: neither a file nor a directory") if $name =~ $by_name;
-			push @warnings, "$path: left out: neither a file nor a directory" if $all;
+			my $what = $is_link && !-e _ ? 'dangling symbolic link to ' .
+				readlink "$root/$path" : 'neither a file nor a directory';
+			fail("$path: $what") if $name =~ $by_name;
+			push @warnings, "$path: left out: $what" if $all;
 			next;
 		} elsif ($volatile{$path}) {
 			next;
@@ -306,7 +294,7 @@ sub search
 			$origin{$path} = $wanted ? $origin : "$origin?";
 			delete $target{$path};
 		}
-		note_link($root, $path) if $is_link;
+		$target{$path} = realpath("$root/$path") if $is_link;
 	}
 }
 
@@ -326,20 +314,19 @@ sub list_for_modules
 	}x;
 	my $left_behind = qr/\.(?:orig|rej|bak|swp|old)$/;
 	my @names = ('Makefile', "arch/$srcarch/Kbuild.platforms",
-		     'arch/powerpc/platforms/44x/ppc476_modules.lds',
+		     "arch/$srcarch/platforms/44x/ppc476_modules.lds",
 		     map({ "arch/$srcarch/$_" } grep { /^Makefile/ } names_in("arch/$srcarch")),
 		     map({ "arch/$srcarch/$_/Platform" } names_in("arch/$srcarch")),
 		     map({ "scripts/$_" } grep { $_ =~ $in_scripts } names_in('scripts')));
 
 	push @names, 'arch/x86/Makefile.um', 'arch/x86/Makefile_32.cpu' if $srcarch eq 'um';
-	@names = grep { !m{^arch/powerpc} || $srcarch eq 'powerpc' } @names;
 	for my $name (@names) {
 		$origin{$name} = 'src=' if -f "$srctree/$name" && $name !~ $left_behind;
 	}
-	fail("$srctree/scripts: no makefiles: cannot be read?") unless $origin{'scripts/Makefile.build'};
 	for my $path ('include/config/auto.conf', 'include/config/kernel.release',
 		      'include/generated/rustc_cfg',
-		      "arch/$srcarch/module.lds", randomized() ? 'scripts/basic/randstruct.seed' : ()) {
+		      "arch/$srcarch/module.lds",
+		      (grep { $_ eq '-DRANDSTRUCT' } @_) ? 'scripts/basic/randstruct.seed' : ()) {
 		$origin{$path} = 'obj=' if -f $path;
 	}
 }
@@ -348,27 +335,10 @@ sub names_in
 {
 	my ($dir) = @_;
 
-	opendir my $handle, "$srctree/$dir" or return ();
+	opendir my $handle, "$srctree/$dir" or fail("$dir: $!");
 	return sort grep { !/^\./ } readdir $handle;
 }
 
-# Whether the compiler shuffles the members of structures, by a seed.
-sub randomized
-{
-	open my $conf, '<', 'include/config/auto.conf' or return 0;
-	return grep { /^CONFIG_RANDSTRUCT=y$/ } <$conf>;
-}
-
-#endif
-sub note_link
-{
-	my ($root, $path) = @_;
-	my $top = realpath($root);
-
-	($target{$path} = realpath("$root/$path")) =~ s{^\Q$top\E/}{};
-}
-
-#ifdef KHEADERS_WITH_EXTMOD
 my $for_modules = @ARGV && $ARGV[0] eq '--modules' && shift;
 #endif
 my ($flags, $include_path) = read_flags(@ARGV);
@@ -381,29 +351,19 @@ for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
 for my $dir (@tops) {
 	for my $root ($out_of_tree ? $srctree : (), '.') {
 		search($root, $root eq '.' ? 'obj' : 'src', $dir, $dir);
-		note_link($root, $dir) if -l "$root/$dir";
+		$target{$dir} = realpath("$root/$dir") if -l "$root/$dir";
 	}
 }
 for my $path (@included) {
 	$origin{$path} = -f $path ? 'obj' : -f "$srctree/$path" ? 'src' : next
 		if ($origin{$path} // '?') =~ /\?/;
 }
-fail("$srctree: no headers found: is this a kernel tree?")
-	unless grep { !/\?/ } values %origin;
 
 #ifdef KHEADERS_WITH_EXTMOD
-list_for_modules() if $for_modules;
+list_for_modules(@$flags) if $for_modules;
 #endif
 print 'mtime ', mtime(), "\n";
-print "warning $_\n" for sort @warnings;
-for my $flag (@$flags) {
-	if ($flag !~ /^-D(.*["'\\\s].*)/s) {
-		print "flag $flag\n";
-	} elsif ($flag =~ /\n/) {
-		fail("$flag: newline in a flag: not supported");
-	} else {
-		print "define $1\n";
-	}
-}
+print 'warning ', s/\s+/ /gr, "\n" for sort @warnings;
+print /^-D(.*["'\\\s].*)/ ? "define $1\n" : "flag $_\n" for @$flags;
 print "$origin{$_} $_\n" for sort keys %origin;
 print "link $_ -> $target{$_}\n" for sort keys %target;
