@@ -87,12 +87,12 @@ begin()
 	trap 'exit 143' TERM
 }
 
-# make_tar LIST: writes to $tmp the members that standard input names, with the
-# time that LIST begins with
+# make_tar MADE: writes to $tmp the members of the list on standard input, with the
+# time that it begins with
 make_tar()
 {
-	read -r _ mtime <"$1"
-	scripts/strip_headers --tar "$mtime" "${1%/*}/made" "$srctree" >"$tmp" ||
+	read -r _ mtime
+	scripts/strip_headers --tar "$mtime" "$1" "$srctree" >"$tmp" ||
 		fail "a header could not be read and stripped: see above"
 }
 
@@ -170,46 +170,43 @@ list_symbols()
 #endif
 step=${1-}
 [ $# = 0 ] || shift
-case $step:$# in
-names:*)
+case $step in
+names)
 	need_tool "$PERL" perl
 	need_tool "$XZ" xz-utils
 	need_tool sha1sum coreutils
 	exec $PERL "$srctree/scripts/gen_kheaders_names.pl" "$@"
 	;;
-manifest:[!012]|manifest:??)
+manifest)
 	begin "$3"
 	names=$1 blocks=$2 manifest=$3 dir=${3%/*}
 	shift 3
-	mkdir -p "$dir/made"
 	$PERL "$srctree/scripts/gen_kheaders_manifest.pl" "$names" "$blocks" "$dir" "$@" >"$tmp"
 	mv "$tmp" "$manifest"
 	;;
-block:2)
+block)
 	begin "$2"
-	sed 1d "$1" >"$tmp.xz"
-	make_tar "$1" <"$tmp.xz"
+	make_tar "${1%/*}/made" <"$1"
 	compress "$2"
 	;;
-tail:[23])
+tail)
 	begin "$2"
 	made=${1%/*}/made
 	describe >"$made/kheaders_info.txt"
-	: >"$tmp.xz"
+	sed q "$1" >"$tmp.xz"
 #ifdef KHEADERS_WITH_EXTMOD
 	if [ $# -gt 2 ]; then
 		symbols=$(symbols_of "$3")
 		describe "$symbols" >"$made/kheaders_info.txt"
-		list_symbols "$3" "$symbols" "$made" >"$tmp.xz"
+		list_symbols "$3" "$symbols" "$made" >>"$tmp.xz"
 	fi
 #endif
 	echo 'made kheaders_info.txt' >>"$tmp.xz"
-	make_tar "$1" <"$tmp.xz"
+	make_tar "$made" <"$tmp.xz"
 	dd if=/dev/zero bs=512 count=2 2>/dev/null >>"$tmp" || fail "dd failed: is the disk full?"
 	compress "$2"
 	;;
-join:[0-9]*)
-	[ $# -gt 1 ] || fail "join takes an archive and its pieces"
+join)
 	begin "$1"
 	archive=$1
 	shift
