@@ -187,15 +187,14 @@ static bool is_one_of(const char *name, size_t len, const char * const *names)
 	return *names;
 }
 
-/* Is the quote that comes next the start of a raw string? */
+/* Can the quote that comes next be the start of a raw string, as in R"x(...)x"? */
 static bool after_raw_prefix(const struct lexer *lx)
 {
-	static const char * const prefixes[] = { "R", "LR", "uR", "UR", "u8R", NULL };
-	const char *name = lx->out;
+	const char *end = lx->out;
 
-	while (name > lx->start && is_ident(name[-1]))
-		name--;
-	return !lx->blank && !lx->spliced && is_one_of(name, lx->out - name, prefixes);
+	while (end - lx->start > 2 && !memcmp(end - 2, "\\\n", 2))
+		end -= 2;
+	return !lx->blank && end > lx->start && end[-1] == 'R';
 }
 
 /*
@@ -344,11 +343,13 @@ static void lex_ident(struct lexer *lx)
 	};
 	bool first_name = lx->tokens == 1;
 	const char *name = lx->p;
-	const char *end = name;
+	const char *end = name, *next;
 
 	while (end < lx->end && is_ident(*end))
 		end++;
-	emit_token(lx, end);
+	/* One that goes on behind a continuation may be any: all else stays. */
+	next = skip_continuations(lx, end);
+	emit_token(lx, next > end && next < lx->end && is_ident(*next) ? lx->end : end);
 	if (first_name && is_one_of(name, end - name, directives))
 		lx->header_names = ALL;
 	else if (!lx->header_names && is_one_of(name, end - name, operators))
@@ -366,7 +367,17 @@ static void lex_others(struct lexer *lx)
 	emit_token(lx, end);
 }
 
-/* A # or what stands for it. */
+/* The end of the # at hand, or of what stands for it; NULL if there is none. */
+static const char *end_of_hash(const struct lexer *lx)
+{
+	const char *colon;
+
+	if (*lx->p != '%')
+		return *lx->p == '#' ? lx->p + 1 : NULL;
+	colon = skip_continuations(lx, lx->p + 1);
+	return colon < lx->end && *colon == ':' ? colon + 1 : NULL;
+}
+
 static void lex_hash(struct lexer *lx, const char *end)
 {
 	if (!lx->tokens)
@@ -390,6 +401,7 @@ static size_t strip(const char *text, size_t len, struct buffer *out, bool repor
 
 	while (lx.p < lx.end) {
 		const char *spliced = continuation(&lx, lx.p);
+		const char *hash = end_of_hash(&lx);
 
 		if (spliced) {
 			emit_continuation(&lx, spliced);
@@ -404,10 +416,8 @@ static size_t strip(const char *text, size_t len, struct buffer *out, bool repor
 			lex_quote(&lx);
 		} else if (*lx.p == '<') {
 			lex_less(&lx);
-		} else if (*lx.p == '#') {
-			lex_hash(&lx, lx.p + 1);
-		} else if (*lx.p == '%' && lx.p + 1 < lx.end && lx.p[1] == ':') {
-			lex_hash(&lx, lx.p + 2);
+		} else if (hash) {
+			lex_hash(&lx, hash);
 		} else if (lx.directive && is_ident(*lx.p)) {
 			lex_ident(&lx);
 		} else {
@@ -489,7 +499,7 @@ static void write_head(const char *path, size_t size, unsigned long mtime,
 	bool is_dir = path[strlen(path) - 1] == '/';
 	struct tar_head head = {
 		.uid = "0000000", .gid = "0000000", .magic = "ustar",
-		.version = "00", .major = "0000000", .minor = "0000000",
+		.version = { '0', '0' }, .major = "0000000", .minor = "0000000",
 	};
 	const unsigned char *byte = (const unsigned char *)&head;
 	const char *name = path;
