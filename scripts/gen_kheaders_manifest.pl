@@ -69,12 +69,12 @@ sub read_names
 }
 
 # Writes $text to $path, at once and only if that holds something else; before,
-# what is @outdated then goes.
+# what is @outdated then goes. Returns whether it has written.
 sub update
 {
 	my ($path, $text, @outdated) = @_;
 
-	return if -e $path && slurp($path) eq $text;
+	return 0 if -e $path && slurp($path) eq $text;
 	unlink @outdated;
 	(my $tmp = $path) =~ s{([^/]*)$}{.tmp_$1};
 	open my $new, '>:raw', $tmp or fail("$tmp: $!");
@@ -83,6 +83,7 @@ sub update
 		unlink $tmp;
 		fail("$path: $why");
 	}
+	return 1;
 }
 
 # Make $text a member of the archive. When it changes, all lists go: that is what
@@ -313,7 +314,9 @@ my $rules = '';
 for my $n (1 .. $blocks) {
 	my $list = $lists[$n - 1];
 
-	update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @$list);
+	# What is new in it may be newer than the stamp, and is read after this.
+	utime $^T, $^T, "$dir/$n.headers"
+		if update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @$list);
 	print "$_\n" for @$list;
 	$rules .= join(" \\\n ", "kheaders-$n :=", map { prerequisite($_) } @$list) .
 		"\n$dir/$n.headers: \$(kheaders-$n)\n\$(kheaders-$n):\n";

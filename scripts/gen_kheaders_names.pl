@@ -57,6 +57,7 @@ my $trees = join '|', map { quotemeta }
 my %origin;	# path => 'src' or 'obj', with a ? if it is none by its name
 my %target;	# path => where the symbolic link ends
 my @included;	# what -include names
+my $for_headers;	# a directory of the include path for headers alone, or inside one
 my @warnings;
 
 # What C and assembler files include, by its name.
@@ -87,7 +88,7 @@ my $dialect = qr{
 	^-std= | ^-nostdinc$ |
 	^-f(?:no-)?(?:short-wchar|short-enums|unsigned-char|signed-char|
 		      ms-extensions|pack-struct(?:=\d+)?|freestanding)$ |
-	^-m(?:32|x32|big-endian)$
+	^-m(?:32|64|x32|big-endian|little-endian)$ | ^-E[BL]$ | ^-mabi=(?:32|n32|64)$
 }x;
 
 sub fail
@@ -186,11 +187,11 @@ sub archive_path
 
 	1 while $path =~ s{(?:^|(?<=/))(?!\.\.?/)[^/]+/\.\./|(?:^|(?<=/))\./|(?<=/)/}{};
 	$path =~ s{/+$}{};
-	return undef if $path =~ m{^\.?$};
-	return $path if $inside && "/$path/" !~ m{/\.\./};
+	my $is_tree = $path =~ m{^\.?$};
+	return $path if !$is_tree && $inside && "/$path/" !~ m{/\.\./};
 	# Of the compiler's own headers everybody has some.
-	push @warnings, "$named: outside the kernel's trees, so not in the archive, " .
-		'though in the flags'
+	push @warnings, "$named: " . ($is_tree ? 'all of a tree' : "outside the kernel's trees") .
+		', so not in the archive, though in the flags'
 		if -e $named && !-e "$named/stdarg.h";
 	return undef;
 }
@@ -198,7 +199,7 @@ sub archive_path
 # Returns the lines for the flags, and the include path.
 sub read_flags
 {
-	my (@lines, @dirs, %seen, %last, $target, $compilers_own);
+	my (@lines, @dirs, %seen, $target, $compilers_own);
 
 	while (defined(my $flag = shift @_)) {
 		if ($flag =~ /^-(I|isystem|idirafter|iquote)(.*)/s) {
@@ -209,20 +210,24 @@ sub read_flags
 			next unless defined $dir;
 			push @dirs, $dir;
 			push @lines, "-$kind$dir" unless $seen{"-$kind$dir"}++;
-		} elsif ($flag =~ /^-(include|imacros)$/) {
-			my $path = archive_path(shift @_);
+		} elsif ($flag =~ /^--?(include|imacros)(?!-)=?(.*)/s) {
+			my $option = "-$1";
+			my $path = archive_path(length $2 ? $2 : shift @_);
 			next unless defined $path;
-			push @lines, $flag, $path;
+			push @lines, $option, $path;
 			push @included, $path;
 		} elsif ($flag =~ /^-([DU])(.*)/s) {
 			my $macro = "$1" . (length $2 ? $2 : shift @_);
 			# make W=1 is about warnings, not about what headers say.
 			next if $macro =~ /^DKBUILD_EXTRA_WARN/;
 			my ($name) = $macro =~ /^.([^=(]*)/;
-			push @lines, "-$macro" unless ($last{$name} // '') eq $macro;
-			$last{$name} = $macro;
+			@lines = grep { !/^-[DU]\Q$name\E(?:[=(]|$)/ } @lines;
+			push @lines, "-$macro";
 		} elsif ($flag =~ /^--target=/) {
 			$target = $flag;
+		} elsif ($flag eq '-fms-anonymous-structs') {
+			# gcc, and clang before 22, know only what includes it.
+			push @lines, '-fms-extensions';
 		} elsif ($flag =~ $dialect) {
 			push @lines, $flag unless $seen{$flag}++;
 		}
@@ -234,13 +239,13 @@ sub read_flags
 }
 
 # Notes the files of directory $dir in the tree at $root: all of one that is
-# meant for headers; of another one of an architecture, such as arch/x86/um,
-# *.h; otherwise, and of what the build makes there, what headers include.
+# for headers; of another one of an architecture, such as arch/x86/um, *.h;
+# otherwise, and of what the build makes there, what headers include.
 sub search
 {
-	my ($root, $origin, $top, $dir, @parents) = @_;
-	my $all = $top =~ m{(?:^|/)include(?:/|$)};
-	my $by_name = $all ? $header : $top =~ m{^arch/} ? qr/\.h$/ : qr/(?!)/;
+	my ($root, $origin, $dir, @parents) = @_;
+	my $all = $dir =~ $for_headers;
+	my $by_name = $all ? $header : $dir =~ m{^arch/} ? qr/\.h$/ : qr/(?!)/;
 	my $handle;
 
 	unless (opendir $handle, "$root/$dir") {
@@ -273,7 +278,7 @@ sub search
 			next if $path =~ $pruned;
 			# Stale leftovers must not stand in for what this build generates.
 			next if $origin eq 'src' && $path =~ m{include/generated$};
-			search($root, $origin, $top, $path, @parents);
+			search($root, $origin, $path, @parents);
 		} elsif (!-f _) {
 			my $what = $is_link && !-e _ ? 'dangling symbolic link to ' .
 				readlink "$root/$path" : 'neither a file nor a directory';
@@ -291,6 +296,8 @@ sub search
 					if $wanted;
 				next;
 			}
+			# When which program comes to be there is no matter of ours.
+			next if $is_ours && !$wanted && $name !~ /\.h$/;
 			$origin{$path} = $wanted ? $origin : "$origin?";
 			delete $target{$path};
 		}
@@ -344,13 +351,16 @@ my $for_modules = @ARGV && $ARGV[0] eq '--modules' && shift;
 my ($flags, $include_path) = read_flags(@ARGV);
 
 # A directory inside another one is searched with that.
+my @dirs = sort 'include', "arch/$srcarch/include", @$include_path;
 my @tops;
-for my $dir (sort 'include', "arch/$srcarch/include", @$include_path) {
+for my $dir (@dirs) {
 	push @tops, $dir unless grep { index("$dir/", "$_/") == 0 } @tops;
 }
+$for_headers = join '|', map { quotemeta } grep { m{(?:^|/)include(?:/|$)} } @dirs;
+$for_headers = qr{^(?:$for_headers)(?:/|$)};
 for my $dir (@tops) {
 	for my $root ($out_of_tree ? $srctree : (), '.') {
-		search($root, $root eq '.' ? 'obj' : 'src', $dir, $dir);
+		search($root, $root eq '.' ? 'obj' : 'src', $dir);
 		$target{$dir} = realpath("$root/$dir") if -l "$root/$dir";
 	}
 }

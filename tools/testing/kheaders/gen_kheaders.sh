@@ -199,16 +199,18 @@ check 'compilers read it as it was' '(cd out && echo "ARCH X" | gcc -E -P @compi
 
 new_tree last
 echo 'int kcflags;' >last/src/kcflags.h
-check 'flags' generate last -m64 -mlittle-endian -mbig-endian -DA -UA -DA -DA \
+check 'flags' generate last -m64 -EL -march=x -mbig-endian -fms-anonymous-structs -DA -DX='"' \
+	-UA -DA -DA -UX --include=../src/kcflags.h -imacros../src/kcflags.h -include-pch no.h \
 	-I../src/../elsewhere -I../../elsewhere -I. -I/usr/include -include ../src/kcflags.h \
 	-isystem ../src/include/linux -isystem../src/include/linux
 unpack last
-check 'keep their order, those of the trees and of the machine that is no default' '
-	printf "%s\n" $made -mbig-endian -DA -UA -DA -include kcflags.h \
-		-isysteminclude/linux |
-	diff - out/compile_flags.txt'
-check 'and what is outside the trees is told' \
-	grep "warning: /usr/include: outside the kernel's trees" log
+check 'keep their order, the last word on each macro, and what all compilers know' '
+	printf "%s\n" $made -m64 -EL -mbig-endian -fms-extensions -DA -UX -include kcflags.h \
+		-imacros kcflags.h -include kcflags.h -isysteminclude/linux |
+	diff - out/compile_flags.txt && ! grep X out/include/generated/compile_flags.h'
+check 'and what is outside the trees is told, or all of one' '
+	grep "warning: /usr/include: outside the kernel.s trees" log &&
+	grep "warning: .: all of a tree" log'
 check 'what -include names is there' grep kcflags out/kcflags.h
 check 'PERL with an option' env PERL='perl -w' sh -c '. ./steps; cd last/obj && manifest'
 new_tree target
@@ -374,10 +376,12 @@ check 'but what headers include is there' 'cat out/include/linux/table.x out/inc
 		-o -name fifo | grep .'
 
 new_tree vendor
-mkdir -p vendor/src/drivers/x vendor/outside
+mkdir -p vendor/src/drivers/x/include vendor/src/arch/x86/include/generated vendor/outside
 echo '#include "own2.h"' >vendor/src/drivers/x/own.h
 echo 'int own2;' >vendor/src/drivers/x/own2.h
 echo 'int other;' >vendor/src/drivers/x/other.h
+echo 'int other;' >vendor/src/drivers/x/include/other2.h
+touch vendor/obj/arch/x86/program vendor/obj/arch/x86/.boot.h.cmd vendor/obj/arch/x86/boot.h
 echo '#include <own.h>' >>vendor/src/include/linux/b.h
 mkdir -p vendor/src/arch/x86/boot
 echo 'int boot;' >vendor/src/arch/x86/boot/boot.h
@@ -386,8 +390,12 @@ check 'flags of a vendor' generate vendor -I../src/include -I../src/drivers/x \
 check '... outside the trees are told' grep 'warning: ../outside: outside the kernel' log
 unpack vendor
 check '... within give what headers include, no more' '
-	cat out/drivers/x/own.h out/drivers/x/own2.h && [ ! -e out/drivers/x/other.h ] &&
+	cat out/drivers/x/own.h out/drivers/x/own2.h && ! find out -name "other*" | grep . &&
 	[ ! -e out/arch/x86/boot ] && [ -e out/arch/x86/um/asm/um.h ]'
+check '... do not hide what the build made in a directory for headers' \
+	[ -e out/arch/x86/include/generated/asm/g.h ]
+check '... and what it made elsewhere and is no header is no matter' '
+	! grep program vendor/obj/$data/names'
 
 ln -s nowhere.h dangling/src/include/linux/d.h
 check 'a dangling link is an error that names it' \

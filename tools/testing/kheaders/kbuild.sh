@@ -129,6 +129,7 @@ check 'is in the archive as it is now' in_archive KHEADERS_3 include/linux/zorro
 
 echo 'int added;' >"$work/src/include/linux/kheaders_added.h"
 check 'an added header' generated
+check 'and once only' not_generated
 check 'is in the archive' in_archive added include/linux/kheaders_added.h
 mv "$work/src/include/linux/kheaders_added.h" "$work/src/include/linux/kheaders_moved.h"
 check 'a renamed header' generated
@@ -166,12 +167,16 @@ check 'another parameter for xz: all compressed' compresses 9 generated
 
 rm "$obj/kernel/kheaders_data/3.xz"
 check 'a piece removed: made again' compresses 1 generated
+rm "$obj/kernel/kheaders_data/3.list" "$obj/kernel/kheaders_data.h" "$obj/kernel/kheaders.o"
+check 'a list and the digest removed: made again' archive
+check 'and once only' not_generated
 interrupted() {
 	echo "int i;" >>"$header"
+	cp "$work/xz" "$work/counts"
 	printf '#!/bin/sh\nkill -9 0\n' >"$work/xz"
 	setsid make -C "$work/src" O="$obj" ARCH="$arch" XZ="$work/xz" kernel/kheaders.o \
 		>"$work/log" 2>&1 && return 1
-	printf '#!/bin/sh\nexec "%s" "$@"\n' "${XZ:-xz}" >"$work/xz"
+	mv "$work/counts" "$work/xz"
 	find "$obj/kernel" -name '.tmp_*' >"$work/left"
 	archive && in_archive 'int i;' include/linux/zorro.h
 }
@@ -179,6 +184,7 @@ check 'a make that is killed: the next is right' interrupted
 
 config -e PRINTK_TIME -d SYSFS_SYSCALL -e BLOCK
 check 'a changed option' generated
+check 'and once only' not_generated
 check 'is in the archive' in_archive 'CONFIG_BLOCK 1' include/generated/autoconf.h
 
 check 'all that was made step by step is as if made at once' incremental_is_same
@@ -190,6 +196,10 @@ rm "$archive"
 before=$(stat -c %y "$obj/kernel/kheaders.o")
 check 'a removed archive is made again' generated
 check 'and equal, nothing is compiled' [ "$before" = "$(stat -c %y "$obj/kernel/kheaders.o")" ]
+
+cp "$work/xz" "$work/other-xz"
+check 'another xz: all compressed' compresses 9 generated XZ="$work/other-xz" kernel/kheaders.o
+archive >/dev/null
 
 config -m IKHEADERS
 check 'as a module' generated
