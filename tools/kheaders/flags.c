@@ -80,7 +80,7 @@ static const char * const with_path[] = {
 static bool is_harmless(const char *flag)
 {
 	static const char * const whole[] = { "-nostdinc", "-undef", "-w", "-x", "c",
-					      "-trigraphs", NULL };
+					      "-trigraphs", "-EB", "-EL", NULL };
 	static const char * const front[] = { "-D", "-U", "-std=", "--target=", "-O", "-g", NULL };
 
 	if (begins(flag, "-f"))

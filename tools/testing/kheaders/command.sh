@@ -230,6 +230,16 @@ broken_flags() {
 	says 0 'does not compile'
 }
 check 'cflags: says so if they do not work' broken_flags
+other_machine() {
+	cp -r stock mips
+	printf '%s\n' --target=mips64-linux-gnu -EL -mabi=64 -m64 -mlittle-endian -fms-extensions \
+		-fshort-wchar -std=gnu11 -isysteminclude/linux -Iinclude >mips/compile_flags.txt
+	run cflags --dir mips
+	s=$?
+	rm -r mips
+	[ $s = 0 ] && grep -qx -e -EL out && grep -qx -e "-isystem$tmp/mips/include/linux" out
+}
+check 'cflags: of a machine with two byte orders' other_machine
 check 'cflags: cannot be read' 'mkdir -p no-flags/compile_flags.txt
 	run cflags --dir no-flags; says 1 "compile_flags.txt: Is a dir"'
 no_children() {
