@@ -15,9 +15,10 @@
 #	made/...	what is made here rather than read from a tree:
 #			compile_flags.txt and what it names, programs without
 #			their symbols
-#	N.list		for each N of 1 to BLOCKS a line "mtime SECONDS", and the
-#			members of block N as scripts/strip_headers --tar reads
-#			them; left alone if they are the same
+#	N.list		for each N of 1 to BLOCKS a line "mtime SECONDS", the links
+#			of NAMES, as one pointed to an older file would be news to
+#			nobody, and the members of block N as strip_headers --tar
+#			reads them; left alone if they are the same
 #	.manifest.d	for make: the headers that N.headers depends on
 #
 # and to standard output all lists in one.
@@ -34,8 +35,9 @@ my ($names, $blocks, $dir) = splice @ARGV, 0, 3;
 my @programs = @ARGV;
 #endif
 my $srctree = $ENV{srctree} // '.';
+my $start = (stat STDOUT)[9];	# by the clock of the objtree's file system
 
-my ($mtime, @flags, @defines, @include_path);
+my ($mtime, @flags, @defines, @include_path, @links);
 my %origin;	# path => 'src', 'obj', with a = if it is no header, or 'made'
 my %candidate;	# path => 'src' or 'obj': goes in if a header includes it
 my %bytes;	# path => what it takes in the archive
@@ -59,6 +61,8 @@ sub read_names
 			push @flags, $1;
 		} elsif (/^define (.*)/) {
 			push @defines, $1;
+		} elsif (/^link /) {
+			push @links, $_;
 		} elsif (/^mtime (.*)/) {
 			$mtime = $1;
 		} elsif (/^warning (.*)/) {
@@ -314,9 +318,10 @@ my $rules = '';
 for my $n (1 .. $blocks) {
 	my $list = $lists[$n - 1];
 
-	# What is new in it may be newer than the stamp, and is read after this.
-	utime $^T, $^T, "$dir/$n.headers"
-		if update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @$list);
+	# What is new in it may be newer than the stamp; and is read after $start.
+	utime $start, $start, "$dir/$n.headers"
+		if update("$dir/$n.list", join '', map { "$_\n" } "mtime $mtime", @links, @$list) &&
+			((stat "$dir/$n.headers")[9] // $start) < $start;
 	print "$_\n" for @$list;
 	$rules .= join(" \\\n ", "kheaders-$n :=", map { prerequisite($_) } @$list) .
 		"\n$dir/$n.headers: \$(kheaders-$n)\n\$(kheaders-$n):\n";

@@ -297,7 +297,8 @@ sub search
 				next;
 			}
 			# When which program comes to be there is no matter of ours.
-			next if $is_ours && !$wanted && $name !~ /\.h$/;
+			next if $is_ours && !$wanted && $name !~ /\.(?:h|inc|def)$/ &&
+				($out_of_tree || $made{$name});
 			$origin{$path} = $wanted ? $origin : "$origin?";
 			delete $target{$path};
 		}

@@ -8,11 +8,11 @@
  * LIST has a line "TREE PATH" for each file: TREE is src for a header in SRCTREE,
  * obj for one in the current directory, with a = behind it a file there that is no
  * header; made for a file in the directory MADE, and dir for a directory of that
- * name in the archive. --tar writes these, headers stripped, as members of an
- * archive in the ustar format of POSIX, modified at SECONDS, without the zeros that
- * end an archive; what starts as a script or program does can be executed. --scan
- * prints for each file its line with what it takes in the archive, in bytes, and a
- * line for each header name in it:
+ * name in the archive; link means nothing here. --tar writes these, headers
+ * stripped, as members of an archive in the ustar format of POSIX, modified at
+ * SECONDS, without the zeros that end an archive; what starts as a script or program
+ * does can be executed. --scan prints for each file its line with what it takes in
+ * the archive, in bytes, and a line for each header name in it:
  *
  *	file 1536 src include/linux/a.h
  *	include <linux/b.h>
@@ -568,6 +568,8 @@ static void strip_list(const struct tree *trees, bool scan, unsigned long mtime)
 	while ((got = getline(&line, &room, stdin)) > 0) {
 		if (line[got - 1] == '\n')
 			line[got - 1] = '\0';
+		if (!strncmp(line, "link ", 5))
+			continue;
 		if (!strncmp(line, "dir ", 4)) {
 			write_head(line + 4, 0, mtime, false);
 			continue;

@@ -340,17 +340,18 @@ check 'are followed, to files and to directories' '
 	grep away out/include/linux/link.h && grep in out/include/dirlink/in.h &&
 	[ -z "$(find out -type l)" ]'
 check 'hard links become two files' '! tar -tvJf links/obj/$data.tar.xz | grep "link to"'
-cp links/obj/$data/names before
+lists() { cat links/obj/$data/[12].list; }
+lists >before
 ln -sfn ../../../awaydir/in.h links/src/include/linux/link.h
 generate links
-check 'a retargeted link changes the names' '! cmp -s before links/obj/$data/names'
+check 'a retargeted link changes the lists' '! lists | cmp -s before -'
 ln -s in.h links/awaydir/hop.h
 ln -sfn ../../../awaydir/hop.h links/src/include/linux/link.h
 generate links
-cp links/obj/$data/names before
+lists >before
 ln -sfn ../away.h links/awaydir/hop.h
 generate links
-check '... and so does one behind it' '! cmp -s before links/obj/$data/names'
+check '... and so does one behind it' '! lists | cmp -s before -'
 new_tree dangling
 ln -s nowhere.c dangling/src/arch/x86/um/nowhere.c
 check 'a dangling link that is no header is passed over' generate dangling
@@ -396,6 +397,19 @@ check '... do not hide what the build made in a directory for headers' \
 	[ -e out/arch/x86/include/generated/asm/g.h ]
 check '... and what it made elsewhere and is no header is no matter' '
 	! grep program vendor/obj/$data/names'
+# in-tree, what the build made and what was there is told apart
+mkdir -p inside/obj/drivers/x
+new_tree inside
+cp -r inside/src/* inside/obj
+echo '#include "own.tbl"' >inside/obj/drivers/x/own.h
+echo 'int tbl;' >inside/obj/drivers/x/own.tbl
+echo '#include <own.h>' >>inside/obj/include/linux/b.h
+touch inside/obj/drivers/x/program inside/obj/drivers/x/.program.cmd
+check 'a build in the source tree' env srctree=. sh -c '. ./steps; cd inside/obj && rm -rf $data &&
+	manifest -I./include -I./drivers/x && pieces'
+unpack inside
+check '... has what headers include, and no programs' '
+	cat out/drivers/x/own.tbl && ! grep program inside/obj/$data/names'
 
 ln -s nowhere.h dangling/src/include/linux/d.h
 check 'a dangling link is an error that names it' \
