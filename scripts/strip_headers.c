@@ -180,13 +180,6 @@ static const char *end_of_literal(const struct lexer *lx, const char *p,
 	return p;
 }
 
-static bool is_one_of(const char *name, size_t len, const char * const *names)
-{
-	while (*names && (len != strlen(*names) || memcmp(name, *names, len)))
-		names++;
-	return *names;
-}
-
 /* Can the quote that comes next be the start of a raw string, as in R"x(...)x"? */
 static bool after_raw_prefix(const struct lexer *lx)
 {
@@ -332,6 +325,13 @@ static void lex_less(struct lexer *lx)
 	emit_token(lx, end);
 }
 
+static bool is_one_of(const char *name, size_t len, const char * const *names)
+{
+	while (*names && (len != strlen(*names) || memcmp(name, *names, len)))
+		names++;
+	return *names;
+}
+
 /* In a directive: find out whether a header name may follow. */
 static void lex_ident(struct lexer *lx)
 {
@@ -378,11 +378,11 @@ static const char *end_of_hash(const struct lexer *lx)
 	return colon < lx->end && *colon == ':' ? colon + 1 : NULL;
 }
 
-static void lex_hash(struct lexer *lx, const char *end)
+static void lex_hash(struct lexer *lx)
 {
 	if (!lx->tokens)
 		lx->directive = true;
-	emit_token(lx, end);
+	emit_token(lx, end_of_hash(lx));
 }
 
 /* Returns the length of what it leaves in @out. */
@@ -401,7 +401,6 @@ static size_t strip(const char *text, size_t len, struct buffer *out, bool repor
 
 	while (lx.p < lx.end) {
 		const char *spliced = continuation(&lx, lx.p);
-		const char *hash = end_of_hash(&lx);
 
 		if (spliced) {
 			emit_continuation(&lx, spliced);
@@ -416,8 +415,8 @@ static size_t strip(const char *text, size_t len, struct buffer *out, bool repor
 			lex_quote(&lx);
 		} else if (*lx.p == '<') {
 			lex_less(&lx);
-		} else if (hash) {
-			lex_hash(&lx, hash);
+		} else if (end_of_hash(&lx)) {
+			lex_hash(&lx);
 		} else if (lx.directive && is_ident(*lx.p)) {
 			lex_ident(&lx);
 		} else {

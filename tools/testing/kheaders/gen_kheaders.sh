@@ -377,7 +377,7 @@ check 'but what headers include is there' 'cat out/include/linux/table.x out/inc
 		-o -name fifo | grep .'
 
 new_tree vendor
-mkdir -p vendor/src/drivers/x/include vendor/src/arch/x86/include/generated vendor/outside
+mkdir -p vendor/src/drivers/x/include vendor/outside
 echo '#include "own2.h"' >vendor/src/drivers/x/own.h
 echo 'int own2;' >vendor/src/drivers/x/own2.h
 echo 'int other;' >vendor/src/drivers/x/other.h
@@ -398,18 +398,16 @@ check '... do not hide what the build made in a directory for headers' \
 check '... and what it made elsewhere and is no header is no matter' '
 	! grep program vendor/obj/$data/names'
 # in-tree, what the build made and what was there is told apart
-mkdir -p inside/obj/drivers/x
-new_tree inside
-cp -r inside/src/* inside/obj
-echo '#include "own.tbl"' >inside/obj/drivers/x/own.h
-echo 'int tbl;' >inside/obj/drivers/x/own.tbl
-echo '#include <own.h>' >>inside/obj/include/linux/b.h
-touch inside/obj/drivers/x/program inside/obj/drivers/x/.program.cmd
-check 'a build in the source tree' env srctree=. sh -c '. ./steps; cd inside/obj && rm -rf $data &&
-	manifest -I./include -I./drivers/x && pieces'
-unpack inside
+mkdir -p intree/obj/drivers/x
+echo '#include "own.tbl"' >intree/obj/drivers/x/own.h
+echo 'int tbl;' >intree/obj/drivers/x/own.tbl
+echo '#include <own.h>' >>intree/obj/include/linux/b.h
+touch intree/obj/drivers/x/program intree/obj/drivers/x/.program.cmd
+check 'a build in the source tree' env srctree=. sh -c '
+	. ./steps; cd intree/obj && manifest -I./include -I./drivers/x && pieces'
+unpack intree
 check '... has what headers include, and no programs' '
-	cat out/drivers/x/own.tbl && ! grep program inside/obj/$data/names'
+	cat out/drivers/x/own.tbl && ! grep program intree/obj/$data/names'
 
 ln -s nowhere.h dangling/src/include/linux/d.h
 check 'a dangling link is an error that names it' \
